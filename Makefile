@@ -1,0 +1,85 @@
+# Greenroom's commands. `make run` starts it, `make test` tests it, `make check` is what a change must pass.
+# Needs Python 3.11 or newer with venv, and make. Everything else is installed into .venv from locks with hashes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
+# Releases younger than this are not taken into the locks: bad ones tend to be found and withdrawn within days.
+COOLDOWN := 7 days
+# In CI the coverage of the core is measured too, and too little of it fails.
+COVERAGE := $(if $(CI),--cov --cov-report=term)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check lock lock-check audit sbom bench clean dev system-packages
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(VENV)/runtime.stamp  ## make .venv with what Greenroom needs to run
+
+dev: $(VENV)/dev.stamp  ## the same with what its tests and checks need
+
+# exec leaves no shell between make and Greenroom: make passes SIGTERM on to its child and waits for that child only,
+# and a shell would die of it and leave Greenroom behind.
+run: setup  ## start Greenroom: API, dashboard and workers (settings: GREENROOM_*)
+	@exec $(BIN)/greenroom up
+
+test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
+	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
+
+check: dev  ## lint, format, types, import rules, unit tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit
+
+# uv keeps the versions that are in the locks already; `make lock UPGRADE=1` moves all of them on.
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--exclude-newer '$(COOLDOWN)' --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+lock: dev  ## write requirements.txt and requirements-dev.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	$(UV_COMPILE) --output-file requirements.txt --group build pyproject.toml
+	$(UV_COMPILE) --output-file requirements-dev.txt --group dev --constraint requirements.txt
+
+lock-check: dev  ## fail if the locks do not fit pyproject.toml
+	@mkdir -p build/lock && cp requirements.txt requirements-dev.txt build/lock/
+	$(UV_COMPILE) --output-file build/lock/requirements.txt --group build pyproject.toml
+	$(UV_COMPILE) --output-file build/lock/requirements-dev.txt --group dev --constraint requirements.txt
+	@for lock in requirements.txt requirements-dev.txt; do diff -u $$lock build/lock/$$lock || exit 1; done
+	@echo "The locks fit pyproject.toml."
+
+audit: sbom  ## look for known vulnerabilities in the locks, and write build/sbom.json
+	AUDIT='$(AUDIT)' $(BIN)/python scripts/audit.py
+
+sbom: dev
+	@mkdir -p build
+	$(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible \
+		--pyproject pyproject.toml --output-file build/sbom.json requirements.txt
+
+bench: dev system-packages  ## run the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove what was built, installed and measured here, but not var/
+	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find persistence middleware actors api tests -name __pycache__ -prune -exec rm -rf {} +
+
+system-packages:
+	@scripts/system-packages
+
+$(VENV)/runtime.stamp: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Greenroom needs Python 3.11 or newer. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Installing what Greenroom needs into $(VENV) (requirements.txt)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes --requirement requirements.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/runtime.stamp requirements-dev.txt
+	@echo "Installing what the tests and checks need into $(VENV) (requirements-dev.txt)"
+	@$(PIP) install --quiet --require-hashes --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""What the reader's process does with a book; nothing in here runs in a worker process."""

@@ -1,0 +1,130 @@
+"""What one installation consists of on the actors' side: settings, registry and broker, and what attempts reach of them."""
+
+import importlib
+from collections.abc import Collection
+from typing import Any
+
+import dramatiq
+from dramatiq.broker import Broker
+
+from actors.registry import JobType, Registry
+from actors.sending import Sender
+from actors.settings import ActorSettings
+from actors.sql_broker import SqlBroker
+from middleware.hand import Hand
+from middleware.lifecycle import Lifecycle
+from middleware.order import middleware_list
+from middleware.process import WorkerProcess
+from middleware.settings import WorkerSettings
+from persistence import files
+from persistence.admission import Submission
+from persistence.database import Database
+from persistence.dispatch import Taken
+from persistence.environment import SettingsError, load
+from persistence.settings import DatabaseSettings
+
+
+class Installation:
+    """The parts that the API and the workers share, made once a process without opening a connection."""
+
+    def __init__(self, settings: WorkerSettings, actor_settings: ActorSettings, database: DatabaseSettings) -> None:
+        self.settings = settings
+        self.registry = Registry()
+        self._database_settings = database
+        self._broker_url = actor_settings.broker_url.get_secret_value() if actor_settings.broker_url else None
+        middleware = middleware_list(self._build, lambda kind: self.registry.get(kind).retry)
+        self.lifecycle = next(part for part in middleware if isinstance(part, Lifecycle))
+        self.broker = self._make_broker()
+        for part in middleware:
+            self.broker.add_middleware(part)
+        self._sender = Sender(self.lifecycle, database)
+
+    # What an attempt reaches.
+
+    def submission(self, kind: str, payload: Any, *, max_attempts: int | None = None, **options: Any) -> Submission:
+        """Check a follow-up as a caller's job would be checked.
+
+        :raises UnknownJobTypeError: there is no such job type.
+        :raises ValidationError: the payload is not valid.
+        """
+        job_type = self.registry.get(kind)
+        return Submission(
+            type=kind,
+            queue=job_type.queue,
+            payload=job_type.validate(payload),
+            max_attempts=max_attempts or job_type.max_attempts,
+            **options,
+        )
+
+    def read_file(self, claim: Taken, name: str, of: str) -> bytes:
+        """Read an attachment of a job of the same user.
+
+        :raises NotFoundError: there is none.
+        """
+        with self.lifecycle.process.database.read() as session:
+            file = files.find(session, job_id=of, name=name, user_id=claim.user_id)
+            content, number = bytearray(), 0
+            while (part := files.chunk(session, file_id=file.id, number=number)) is not None:
+                content += part
+                number += 1
+        return bytes(content)
+
+    def send(self, job_type: JobType, payload: Any, user: str | None, delay_seconds: float | None) -> str:
+        """Submit a job from Python, through admission.
+
+        :raises ValueError: outside an attempt no user is named.
+        :raises GreenroomError: why it was not admitted.
+        """
+        submission = self.submission(job_type.name, payload)
+        return self._sender.send(submission, user=user, delay_seconds=delay_seconds)
+
+    # The worker's parts.
+
+    def _build(self, threads: int, queues: Collection[str] | None) -> WorkerProcess:
+        types = {kind: queue for kind, queue in self.registry.queues().items() if not queues or queue in queues}
+        limits = {**self.registry.concurrency(), **self.settings.type_concurrency}
+        return WorkerProcess(
+            self.settings.model_copy(update={"type_concurrency": limits}),
+            database=Database(self._database_settings),
+            threads=threads,
+            types=types,
+            publish=None if isinstance(self.broker, SqlBroker) else self._publish,
+        )
+
+    def _publish(self, job: Taken) -> None:
+        self.broker.enqueue(
+            dramatiq.Message(
+                queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options={}
+            )
+        )
+
+    def _make_broker(self) -> Broker:
+        url = self._broker_url
+        if url is None:
+            return SqlBroker(self._hand, self._wake)
+        if url == "stub://":
+            from dramatiq.brokers.stub import StubBroker  # noqa: PLC0415 - only where it is the setting
+
+            return StubBroker(middleware=[])
+        module, separator, factory = url.partition(":")
+        if not separator or "/" in url:
+            message = "GREENROOM_BROKER_URL: needs to be stub:// or module:factory in this version"
+            raise SettingsError(message)
+        try:
+            made = getattr(importlib.import_module(module), factory)()
+        except (ImportError, AttributeError) as error:
+            message = f"GREENROOM_BROKER_URL: {module}:{factory} cannot be used: {error}"
+            raise SettingsError(message) from error
+        if not isinstance(made, Broker):
+            message = f"GREENROOM_BROKER_URL: {module}:{factory} does not make a Dramatiq broker"
+            raise SettingsError(message)
+        return made
+
+    def _hand(self) -> Hand:
+        return self.lifecycle.process.hand
+
+    def _wake(self) -> None:
+        self.lifecycle.process.ledger.wake()
+
+
+INSTALLATION = Installation(load(WorkerSettings), load(ActorSettings), load(DatabaseSettings))

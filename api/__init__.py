@@ -1,0 +1,1 @@
+"""What callers may say: Litestar routes, authentication, problems, limits and the command line."""

@@ -1,0 +1,90 @@
+"""What handlers are given by name: `database`, `ledger`, `registry`, `caller`, `rates` and `settings`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
+
+from actors.registry import Registry
+from api.limits import SubmitRates
+from api.settings import ApiSettings
+from persistence.database import Database
+from persistence.errors import ForbiddenError
+from persistence.ledger import Ledger
+from persistence.users import Tier
+
+ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling; every verb that touches a tenant's rows is given `user_id` (or None for an admin who sees all).
+
+    :param tier: the tier's name; `limits` are its numbers, at most half a second old.
+    """
+
+    user_id: str
+    user_name: str
+    tenant_id: str
+    tenant: str
+    tier: str
+    scope: str
+    limits: Tier
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller is the operator, who sees all tenants."""
+        return self.scope == ADMIN
+
+    @property
+    def sees(self) -> str | None:
+        """The id of the user whose rows the caller may see; None: everybody's."""
+        return None if self.is_admin else self.user_id
+
+
+def admin_only(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Guard a handler or controller: `guards=[admin_only]`.
+
+    :raises ForbiddenError: the caller's key has no admin scope.
+    """
+    del handler
+    caller: Caller = connection.user
+    if not caller.is_admin:
+        raise ForbiddenError
+
+
+def provided(
+    *, database: Database, ledger: Ledger, registry: Registry, rates: SubmitRates, settings: ApiSettings
+) -> dict[str, Provide]:
+    """Name what a process has one of, and the caller of each request, for Litestar to inject."""
+
+    def provide_database() -> Database:
+        return database
+
+    def provide_ledger() -> Ledger:
+        return ledger
+
+    def provide_registry() -> Registry:
+        return registry
+
+    def provide_rates() -> SubmitRates:
+        return rates
+
+    def provide_settings() -> ApiSettings:
+        return settings
+
+    def provide_caller(request: Request[Caller, Any, Any]) -> Caller:
+        return request.user
+
+    providers = {
+        "database": provide_database,
+        "ledger": provide_ledger,
+        "registry": provide_registry,
+        "rates": provide_rates,
+        "settings": provide_settings,
+        "caller": provide_caller,
+    }
+    return {name: Provide(provider, sync_to_thread=False) for name, provider in providers.items()}

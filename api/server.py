@@ -1,0 +1,93 @@
+"""The server: uvicorn in this process with our application, our limits of time and our logs."""
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import Config
+
+from api.app import create_app
+from api.connections import guarded
+from api.settings import ApiSettings, JwtSettings
+from middleware import logs
+from middleware.settings import LogSettings
+from persistence.database import Database
+from persistence.environment import load
+from persistence.settings import DatabaseSettings
+
+# Streams of events never end by themselves; their clients know how to come back.
+_PARTING_SECONDS = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which ends without raising the signal that ended it once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, however often they come."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self.should_exit = True
+
+        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(settings: ApiSettings, *, on_listening: Callable[[str], None] | None = None) -> None:
+    """Serve the API until a signal says to stop.
+
+    :param on_listening: called with the address once connections are accepted.
+    :raises SettingsError: a setting cannot be used.
+    :raises OSError: the address cannot be listened on.
+    """
+    jwt, database_settings = load(JwtSettings), load(DatabaseSettings)
+    logs.configure(load(LogSettings))
+    listener = listen(settings.host, settings.port)
+    database = Database(database_settings)
+    try:
+        server = make_server(settings, jwt, database)
+        if on_listening is not None:
+            host, port = listener.getsockname()[:2]
+            on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        database.close()
+
+
+def make_server(settings: ApiSettings, jwt: JwtSettings, database: Database) -> Server:
+    """Make the server around a new application."""
+    return Server(
+        Config(
+            create_app(settings, jwt, database=database),
+            loop="uvloop",
+            http=guarded(request_seconds=settings.request_seconds),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # X-Forwarded-For is whatever a peer says
+            server_header=False,
+            timeout_graceful_shutdown=_PARTING_SECONDS,
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket on which connections are accepted; port 0 takes a free one.
+
+    :raises OSError: the address is taken or not ours.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=2048)  # type: ignore[arg-type]
+    listener.setblocking(False)
+    return listener

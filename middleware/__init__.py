@@ -1,0 +1,1 @@
+"""What happens around every attempt: Dramatiq middleware and the threads of a worker process that serve it."""

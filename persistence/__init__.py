@@ -1,0 +1,1 @@
+"""What is true: tables, states, every SQL statement and the migrations. Knows no Dramatiq and no HTTP."""

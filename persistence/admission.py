@@ -1,0 +1,263 @@
+"""Admission: jobs enter here and nowhere else, under their user's limit, each with its first transition."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from persistence import counters
+from persistence.batches import Batch, among, many, run
+from persistence.errors import ConcurrentJobLimitError, GreenroomError, IdempotencyMismatchError, ValidationError
+from persistence.ids import new_id
+from persistence.jobs import DEFAULT_PRIORITY
+
+# A full user is told to come back after this; nobody knows when a slot will be free.
+RETRY_AFTER_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job as its caller asks for it, already validated.
+
+    :param payload: JSON text, exactly as it will be stored.
+    :param run_after: the job is not due before this moment.
+    :param depends_on: ids of jobs of the same user that must complete first.
+    :param subject: id of the thing that the job is about, such as a book.
+    :param id: the job's id, chosen before the first try so that a repeated one can be told from a new one.
+    """
+
+    type: str
+    queue: str
+    payload: str
+    max_attempts: int
+    priority: int = DEFAULT_PRIORITY
+    run_after: datetime | None = None
+    tags: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    subject: str | None = None
+    id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is admitted whole or not at all: one request's jobs.
+
+    :param at_the_door: whether the user's limit is asked; follow-ups of an admitted job are never turned away.
+    """
+
+    user_id: str
+    submissions: Sequence[Submission]
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    at_the_door: bool = True
+
+
+def delayed(submission: Submission, until: datetime) -> Submission:
+    """Return the submission with a moment before which it is not due."""
+    return replace(submission, run_after=until)
+
+
+@dataclass(slots=True)
+class Admitted:
+    """The answer to a unit: its jobs' ids and their positions, in order."""
+
+    ids: list[str]
+    positions: list[int] = field(default_factory=list)
+    replayed: bool = False
+
+
+_ROW = {
+    "id": "uuid",
+    "user_id": "uuid",
+    "type": "text",
+    "queue": "text",
+    "payload": "text",
+    "priority": "int",
+    "max_attempts": "int",
+    "run_after": "timestamptz",
+    "tags": "text",
+    "waits": "boolean",
+    "subject": "uuid",
+    "idempotency_key": "text",
+    "request_hash": "text",
+}
+
+
+def submit(
+    session: Session, units: Sequence[Unit], *, repeated: bool = False
+) -> list[Admitted | GreenroomError]:
+    """Admit the jobs of several requests in order of arrival, each request whole or not at all.
+
+    :param repeated: an earlier try ended without an answer from the database: what is in already is not put in again.
+    :returns: for each unit its jobs, or the error that its caller is to see.
+    """
+    if not units:
+        return []
+    users = counters.lock_users(session, {unit.user_id for unit in units})
+    known = _known_ids(session, units) if repeated else set()
+    answers: list[Admitted | GreenroomError] = []
+    fresh: list[tuple[Unit, Admitted]] = []
+    seen = _known_keys(session, units)
+    for unit in units:
+        user = users.rows[unit.user_id]
+        key = (unit.user_id, unit.idempotency_key)
+        if unit.idempotency_key is not None and key in seen:
+            earlier, request_hash = seen[key]
+            same = request_hash == unit.request_hash
+            answers.append(Admitted(ids=earlier, replayed=True) if same else IdempotencyMismatchError())
+            continue
+        ids = [submission.id for submission in unit.submissions]
+        if ids[0] in known:
+            answers.append(Admitted(ids=ids, positions=_positions(session, user, unit)))
+            continue
+        size = len(ids)
+        if unit.at_the_door and user.unfinished + size > user.max_active:
+            answers.append(ConcurrentJobLimitError(limit=user.max_active, retry_after=RETRY_AFTER_SECONDS))
+            continue
+        if unknown := _unknown_parents(session, unit):
+            answers.append(ValidationError(f"depends_on: no such job: {unknown}", field="depends_on"))
+            continue
+        admitted = Admitted(ids=ids)
+        admitted.positions = _positions(session, user, unit)
+        user.unfinished += size
+        if unit.idempotency_key is not None:
+            seen[key] = (admitted.ids, unit.request_hash)
+        answers.append(admitted)
+        fresh.append((unit, admitted))
+    if fresh:
+        _insert(session, fresh, users.now)
+    return answers
+
+
+def _known_keys(session: Session, units: Sequence[Unit]) -> dict[tuple[str, str | None], tuple[list[str], str | None]]:
+    keyed = [(unit.user_id, unit.idempotency_key) for unit in units if unit.idempotency_key is not None]
+    if not keyed:
+        return {}
+    batch = Batch(session, "b", {"user_id": "uuid", "key": "text"}, keyed)
+    rows = run(
+        session,
+        f"""SELECT j.user_id, j.idempotency_key, j.id, j.request_hash FROM jobs j JOIN {batch.sql}
+        ON j.user_id = b.user_id AND j.idempotency_key = b.key AND j.idempotency_key IS NOT NULL""",
+        **batch.parameters,
+    )
+    return {(str(user), key): ([str(job)], request_hash) for user, key, job, request_hash in rows}
+
+
+def _known_ids(session: Session, units: Sequence[Unit]) -> set[str]:
+    rows = run(
+        session,
+        f"SELECT id FROM jobs WHERE id {among(session, 'ids')}",
+        ids=many(session, [unit.submissions[0].id for unit in units]),
+    )
+    return {str(row.id) for row in rows}
+
+
+def _unknown_parents(session: Session, unit: Unit) -> str | None:
+    wanted = {parent for submission in unit.submissions for parent in submission.depends_on}
+    if not wanted:
+        return None
+    rows = run(
+        session,
+        f"SELECT id FROM jobs WHERE user_id = :user AND id {among(session, 'parents')}",
+        user=unit.user_id,
+        parents=many(session, sorted(wanted)),
+    )
+    missing = wanted - {str(row.id) for row in rows}
+    return min(missing) if missing else None
+
+
+def _positions(session: Session, user: "counters.LockedUser", unit: Unit) -> list[int]:
+    """Count for each job what stands before it: what holds a slot, the lane's better jobs and the unit's own."""
+    priorities = [submission.priority for submission in unit.submissions]
+    behind = {priority: 0 for priority in set(priorities)}
+    if user.ready:
+        for priority in behind:
+            behind[priority] = run(
+                session,
+                f"""SELECT count(*) FROM jobs WHERE user_id = :user AND status = 'queued' AND blocked_by IS NULL AND NOT slot
+                AND queue {among(session, "queues", "text")} AND priority < :priority""",
+                user=unit.user_id,
+                queues=many(session, sorted({submission.queue for submission in unit.submissions})),
+                priority=priority,
+            ).scalar_one()
+    arrived: dict[int, int] = {}
+    for priority in priorities:
+        arrived[priority] = arrived.get(priority, 0) + 1
+    better = {mine: sum(n for other, n in arrived.items() if other > mine) for mine in arrived}
+    served: dict[int, int] = {}
+    positions = []
+    for priority in priorities:
+        before = user.held + user.ready - behind[priority] + better[priority] + served.get(priority, 0)
+        served[priority] = served.get(priority, 0) + 1
+        positions.append(before + 1)
+    user.ready += sum(1 for submission in unit.submissions if submission.run_after is None and not submission.depends_on)
+    return positions
+
+
+def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) -> None:
+    rows: list[tuple[Any, ...]] = []
+    tags: list[tuple[str, str, str]] = []
+    parents: list[tuple[str, str]] = []
+    change = counters.Change()
+    for unit, admitted in fresh:
+        change.unfinished(unit.user_id, len(admitted.ids))
+        for asked in unit.submissions:
+            rows.append(_row(unit, asked))
+            tags += [(unit.user_id, tag, asked.id) for tag in dict.fromkeys(asked.tags)]
+            parents += [(asked.id, parent) for parent in dict.fromkeys(asked.depends_on)]
+    batch = Batch(session, "b", _ROW, rows)
+    inserted = run(
+        session,
+        f"""INSERT INTO jobs (id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
+            max_attempts, rescues, claim_no, dispatch_no, resends, seq, slot, charge, run_after, created_at, subject,
+            idempotency_key, request_hash)
+        SELECT b.id, b.user_id, b.type, b.queue, 'queued',
+            CASE WHEN b.waits THEN 'dependency' WHEN b.run_after > :now THEN 'schedule' END,
+            b.priority, b.payload, b.tags, 0, 0, b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject,
+            b.idempotency_key, b.request_hash
+        FROM {batch.sql} WHERE true RETURNING user_id, blocked_by""",
+        now=now,
+        **batch.parameters,
+    )
+    for user_id, blocked_by in inserted:
+        if blocked_by is None:
+            change.ready(str(user_id), 1)
+    run(
+        session,
+        f"""INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)
+        SELECT b.id, b.user_id, 1, 'queued', 0, 0, :now FROM {batch.sql} WHERE true""",
+        now=now,
+        **batch.parameters,
+    )
+    _insert_pairs(session, "tags", {"user_id": "uuid", "tag": "text", "job_id": "uuid"}, tags)
+    _insert_pairs(session, "dependencies", {"job_id": "uuid", "parent_id": "uuid"}, parents)
+    change.write(session)
+
+
+def _row(unit: Unit, asked: Submission) -> tuple[Any, ...]:
+    run_after = asked.run_after and asked.run_after.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return (
+        asked.id,
+        unit.user_id,
+        asked.type,
+        asked.queue,
+        asked.payload,
+        asked.priority,
+        asked.max_attempts,
+        run_after,
+        "\n".join(asked.tags) or None,
+        bool(asked.depends_on),
+        asked.subject,
+        unit.idempotency_key,
+        unit.request_hash,
+    )
+
+
+def _insert_pairs(session: Session, table: str, columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> None:
+    if not rows:
+        return
+    batch = Batch(session, "b", columns, rows)
+    names = ", ".join(columns)
+    run(session, f"INSERT INTO {table} ({names}) SELECT {names} FROM {batch.sql} WHERE true", **batch.parameters)

@@ -1,0 +1,60 @@
+"""A batch of rows as one parameter of a statement, so that a hundred jobs cost the round trips of one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import TextClause, text
+from sqlmodel import Session
+
+
+class Batch:
+    """Rows that a statement joins by the name of the batch.
+
+    :param session: tells which dialect to write.
+    :param name: what the statement calls the rows, as in `FROM jobs JOIN {batch} ON b.id = jobs.id`.
+    :param columns: each column's name and its PostgreSQL type, in the order of the values in a row.
+    :param rows: one sequence of values a row, none of them nested.
+    """
+
+    def __init__(
+        self, session: Session, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        names = ", ".join(columns)
+        if session.get_bind().dialect.name == "sqlite":
+            fields = ", ".join(f"value ->> {place} AS {column}" for place, column in enumerate(columns))
+            self.sql = f"(SELECT {fields} FROM json_each(:{name}_rows)) AS {name}"
+            self.parameters: dict[str, Any] = {f"{name}_rows": json.dumps(rows)}
+            return
+        arrays = ", ".join(f"CAST(:{name}_{column} AS {kind}[])" for column, kind in columns.items())
+        self.sql = f"unnest({arrays}) AS {name}({names})"
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        self.parameters = {
+            f"{name}_{column}": list(values[place]) for place, column in enumerate(columns)
+        }
+
+
+def among(session: Session, parameter: str, kind: str = "uuid") -> str:
+    """Write the SQL for 'is one of the values of a list parameter'; give the values through `many`."""
+    if session.get_bind().dialect.name == "sqlite":
+        return f"IN (SELECT value FROM json_each(:{parameter}))"
+    return f"= ANY(CAST(:{parameter} AS {kind}[]))"
+
+
+def many(session: Session, values: Sequence[Any]) -> Any:
+    """Turn a list into the parameter that `among` expects."""
+    return json.dumps(list(values)) if session.get_bind().dialect.name == "sqlite" else list(values)
+
+
+_statements: dict[str, TextClause] = {}
+
+
+def run(session: Session, sql: str, **parameters: Any) -> Any:
+    """Execute a statement; the parsed form of each text is kept, for there are only so many.
+
+    :returns: SQLAlchemy's result of it.
+    """
+    clause = _statements.get(sql)
+    if clause is None:
+        clause = _statements[sql] = text(sql)
+    return session.connection().execute(clause, parameters)

@@ -1,0 +1,111 @@
+"""The counters on users and type limits: locked in one order, changed only by what a guarded statement returned."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from persistence.batches import Batch, among, many, run
+from persistence.database import now as database_now
+from persistence.errors import NotFoundError
+
+
+@dataclass(slots=True)
+class LockedUser:
+    """A user's counters and limits, read under the lock of the row."""
+
+    id: str
+    unfinished: int
+    held: int
+    ready: int
+    max_active: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedUsers:
+    """The users whose rows this transaction holds, and the moment that was read after the locks."""
+
+    rows: dict[str, LockedUser]
+    now: Any
+
+
+def lock_users(session: Session, ids: Iterable[str], *, skip_locked: bool = False) -> LockedUsers:
+    """Lock users' rows in the order of their ids, in a statement of its own, and read them and the time.
+
+    :param skip_locked: leave out those that another transaction holds.
+    :raises NotFoundError: a user is missing, where none may be left out.
+    """
+    wanted = sorted(set(ids))
+    lock = ""
+    if session.get_bind().dialect.name == "postgresql":
+        lock = "FOR NO KEY UPDATE OF u" + (" SKIP LOCKED" if skip_locked else "")
+    rows = run(
+        session,
+        f"""SELECT u.id, u.unfinished, u.held, u.ready, t.max_active, t.weight
+        FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id {among(session, "ids")} ORDER BY u.id {lock}""",
+        ids=many(session, wanted),
+    )
+    locked = {str(row[0]): LockedUser(str(row[0]), *row[1:]) for row in rows}
+    if not skip_locked and len(locked) < len(wanted):
+        raise NotFoundError(f"no such user: {min(set(wanted) - locked.keys())}")
+    return LockedUsers(locked, database_now(session))
+
+
+class Change:
+    """What a transaction adds to the counters, summed up and written once a user and once a type limit."""
+
+    def __init__(self) -> None:
+        self._users: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
+        self._limits: defaultdict[str, int] = defaultdict(int)
+
+    def unfinished(self, user_id: str, count: int) -> None:
+        """Add to the user's queued and processing jobs."""
+        self._users[user_id][0] += count
+
+    def held(self, user_id: str, count: int, limit: str | None = None) -> None:
+        """Add to the user's slots, and to the type limit that goes with them."""
+        self._users[user_id][1] += count
+        if limit is not None:
+            self._limits[limit] += count
+
+    def ready(self, user_id: str, count: int) -> None:
+        """Add to the user's jobs in the lanes."""
+        self._users[user_id][2] += count
+
+    def clock(self, user_id: str, seconds: float) -> None:
+        """Add to the user's fair-order clock, in seconds of work per weight."""
+        self._users[user_id][3] += seconds
+
+    def write(self, session: Session) -> None:
+        """Write the sums; users first, then limits, both in order."""
+        if self._users:
+            rows = [(user_id, *self._users[user_id]) for user_id in sorted(self._users)]
+            columns = {"id": "uuid", "unfinished": "int", "held": "int", "ready": "int", "clock": "float8"}
+            batch = Batch(session, "b", columns, rows)
+            # Whoever comes back from idle starts at the clock of those who wait (of the last served, if nobody does): no
+            # credit is saved up. A correction never takes a clock below that of the user who waits longest.
+            run(
+                session,
+                f"""UPDATE users SET unfinished = users.unfinished + b.unfinished, held = users.held + b.held,
+                    ready = users.ready + b.ready,
+                    vtime = CASE
+                        WHEN users.ready = 0 AND b.ready > 0 THEN greatest(users.vtime + b.clock, {_FLOOR})
+                        WHEN b.clock < 0 THEN greatest(users.vtime + b.clock, least(users.vtime, {_FLOOR}))
+                        ELSE users.vtime + b.clock END
+                FROM {batch.sql} WHERE users.id = b.id""",
+                **batch.parameters,
+            )
+        if any(self._limits.values()):
+            limits = [(name, count) for name, count in sorted(self._limits.items()) if count]
+            batch = Batch(session, "b", {"name": "text", "held": "int"}, limits)
+            run(
+                session,
+                f"UPDATE type_limits SET held = type_limits.held + b.held FROM {batch.sql} WHERE type_limits.name = b.name",
+                **batch.parameters,
+            )
+
+
+_FLOOR = "coalesce((SELECT min(w.vtime) FROM users w WHERE w.ready > 0), (SELECT max(w.vtime) FROM users w), 0)"

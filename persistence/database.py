@@ -1,0 +1,175 @@
+"""Connections and transactions: one way to read and one to write, alike on SQLite and PostgreSQL."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from persistence.errors import DatabaseUnavailableError
+from persistence.settings import DatabaseSettings
+
+_OLDEST_SQLITE = (3, 38, 0)  # the first with ->> and json_each in the form that batches use
+_SQLITE_BUSY_SECONDS = 30
+_IDLE_IN_TRANSACTION_MILLISECONDS = 60_000
+_SILENT_PEER_MILLISECONDS = 15_000
+
+# Conditions of the server rather than of the statement: the whole transaction may be repeated.
+_REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
+_RESOURCE_CLASSES = ("08", "53", "58")
+
+
+def is_repeatable(error: Exception) -> bool:
+    """Tell whether a database error is the connection's or the server's and not the statement's own fault."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, DatabaseUnavailableError)
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError | InterfaceError)
+    return state in _REPEATABLE_SQLSTATES or state[:2] in _RESOURCE_CLASSES
+
+
+class Database:
+    """One process's access to the database; made after the fork, for connections do not survive one.
+
+    :param settings: where the database is.
+    :param url: the URL to use in place of the settings' own.
+    """
+
+    def __init__(self, settings: DatabaseSettings, *, url: str | None = None) -> None:
+        self.url = url or settings.url
+        self.is_sqlite = self.url.startswith("sqlite")
+        self.engine = _sqlite(self.url, settings) if self.is_sqlite else _postgresql(self.url, settings)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open one writing transaction, committed at the end of the block and rolled back on any error.
+
+        :raises DatabaseUnavailableError: there is no connection to be had.
+        """
+        with self._session(write=True) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open one reading transaction.
+
+        :raises DatabaseUnavailableError: there is no connection to be had.
+        """
+        with self._session(write=False) as session:
+            yield session
+
+    def session(self) -> Session:
+        """Open a writing session that keeps its connection until it is closed; its owner commits.
+
+        :raises DatabaseUnavailableError: there is no connection to be had.
+        """
+        try:
+            connection = self.engine.connect()
+        except (OperationalError, InterfaceError, TimeoutError) as error:
+            raise DatabaseUnavailableError from error
+        return _OwningSession(connection.execution_options(greenroom_write=True), expire_on_commit=False)
+
+    @contextmanager
+    def _session(self, *, write: bool) -> Iterator[Session]:
+        try:
+            connection = self.engine.connect()
+        except (OperationalError, InterfaceError, TimeoutError) as error:
+            raise DatabaseUnavailableError from error
+        with connection, Session(connection.execution_options(greenroom_write=write), expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+class _OwningSession(Session):
+    """A session that closes its connection with itself."""
+
+    def close(self) -> None:
+        super().close()
+        bind = self.get_bind()
+        if isinstance(bind, Connection):
+            bind.close()
+
+
+def now(session: Session) -> Any:
+    """Read the database's clock, in the form in which its driver takes it back as a parameter."""
+    return session.execute(text("SELECT clock_timestamp()")).scalar_one()
+
+
+def as_instant(value: Any) -> datetime | None:
+    """Turn a moment as a driver returns it (text on SQLite) into an aware datetime."""
+    if value is None or isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _sqlite(url: str, settings: DatabaseSettings) -> Engine:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        message = f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed, or PostgreSQL"
+        raise DatabaseUnavailableError(message)
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=settings.database_pool, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        del entry
+        connection.isolation_level = None  # BEGIN is ours, below: the driver's own would come too late for a guard
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if settings.sqlite_full_sync else 'NORMAL'}")
+        connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("clock_timestamp", 0, _clock)
+        connection.create_function("moment_after", 2, _moment_after, deterministic=True)
+        connection.create_function("greatest", 2, max, deterministic=True)
+        connection.create_function("least", 2, min, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("greenroom_write", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: str, settings: DatabaseSettings) -> Engine:
+    return create_engine(
+        url,
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": _SILENT_PEER_MILLISECONDS,
+            "application_name": "greenroom",
+            "options": f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MILLISECONDS} -c timezone=UTC",
+        },
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _clock() -> str:
+    # SQLite's own clock stops at milliseconds; it runs in this process, so this is the database's clock.
+    return _text(datetime.now(UTC))
+
+
+def _moment_after(start: str, seconds: float) -> str | None:
+    return None if seconds is None else _text(datetime.fromisoformat(start) + timedelta(seconds=seconds))

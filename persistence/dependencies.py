@@ -1,0 +1,59 @@
+"""Dependencies: jobs that wait for others are let go once all of those have completed, and cancelled once one cannot."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from persistence import cancellation, counters
+from persistence.batches import among, many, run
+from persistence.jobs import DEPENDANT
+
+_UNFINISHED_PARENT = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id
+    WHERE d.job_id = jobs.id AND p.status <> 'completed')"""
+_LOST_PARENT = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id
+    WHERE d.job_id = jobs.id AND p.status IN ('failed', 'cancelled'))"""
+
+REASON = "dependency failed"
+
+
+def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequence[str] | None = None) -> int:
+    """Move the dependants whose parents have all completed, or of which one was lost, after those have committed.
+
+    A completion never touches its dependants: two parents that end at once would each see the other as unfinished. This runs
+    in a transaction of its own, reads the parents after it has locked the dependants' users, and misses nothing.
+
+    :param limit: the most jobs to move.
+    :param parents: look only at what waits for these jobs; None looks at all that waits.
+    :returns: how many jobs were moved; a caller goes on until it is 0, for a cancelled job may have dependants too.
+    """
+    of_these = "" if parents is None else f"id IN (SELECT job_id FROM dependencies WHERE parent_id {among(session, 'parents')}) AND"
+    rows = run(
+        session,
+        f"""SELECT id, user_id FROM jobs WHERE {of_these} {DEPENDANT} AND ({_LOST_PARENT} OR NOT {_UNFINISHED_PARENT})
+        ORDER BY id LIMIT :limit""",
+        limit=limit,
+        **({} if parents is None else {"parents": many(session, parents)}),
+    ).all()
+    if not rows:
+        return 0
+    users = counters.lock_users(session, {str(row.user_id) for row in rows}, skip_locked=True)
+    ids = [str(row.id) for row in rows if str(row.user_id) in users.rows]
+    freed = run(
+        session,
+        f"""UPDATE jobs SET blocked_by = CASE WHEN run_after > :now THEN 'schedule' END
+        WHERE id {among(session, "ids")} AND {DEPENDANT} AND NOT {_UNFINISHED_PARENT} RETURNING id, user_id, blocked_by""",
+        ids=many(session, ids),
+        now=users.now,
+    ).all()
+    change = counters.Change()
+    for _, user_id, blocked_by in freed:
+        if blocked_by is None:
+            change.ready(str(user_id), 1)
+    change.write(session)
+    lost = run(
+        session,
+        f"SELECT id FROM jobs WHERE id {among(session, 'ids')} AND {DEPENDANT} AND {_LOST_PARENT}",
+        ids=many(session, ids),
+    ).all()
+    cancelled = cancellation.cancel_many(session, job_ids=[str(row.id) for row in lost], user_id=None, reason=REASON)
+    return len(freed) + len(cancelled)

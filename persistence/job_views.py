@@ -1,0 +1,231 @@
+"""Job views: how a job looks to its caller, with its place in the queue and the reason for which it waits."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from persistence import files, pauses
+from persistence.batches import Batch, run
+from persistence.errors import NotFoundError
+from persistence.files import JobFile
+from persistence.jobs import Job
+from persistence.states import Status, WaitingFor
+from persistence.transitions import Transition
+from persistence.users import Tenant, Tier, User
+
+
+@dataclass(slots=True)
+class JobView:
+    """A job with what is not in its row.
+
+    :param tenant: the tenant's name.
+    :param held: the slots that the job's user holds; `max_running` how many the tier allows.
+    :param position: 1 + the user's own unfinished jobs ahead of it; None unless it is queued.
+    :param waiting_for: why it is not being processed; None unless it is queued.
+    """
+
+    job: Job
+    tenant: str
+    held: int
+    max_running: int
+    position: int | None = None
+    waiting_for: WaitingFor | None = None
+    files: list[JobFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a job, put together from the transitions that began and ended it.
+
+    :param status: processing, completed, failed, cancelled, snoozed or handed_back.
+    :param error: JSON text.
+    :param result: JSON text.
+    """
+
+    seq: int
+    attempt: int
+    status: str
+    worker: str | None
+    error: str | None
+    result: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def get(session: Session, *, job_id: str, user_id: str | None) -> JobView:
+    """Read one job.
+
+    :param user_id: whose job it must be; None for anybody's.
+    :raises NotFoundError: there is no such job.
+    """
+    views = of(session, job_ids=[job_id], user_id=user_id)
+    if not views:
+        raise NotFoundError
+    return views[0]
+
+
+def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list[JobView]:
+    """Read several jobs, newest first; those that are missing or somebody else's are left out."""
+    statement = (
+        select(Job, Tenant.name, User.held, Tier.max_running)
+        .join(User, col(User.id) == Job.user_id)
+        .join(Tenant, col(Tenant.id) == User.tenant_id)
+        .join(Tier, col(Tier.name) == User.tier)
+        .where(col(Job.id).in_(job_ids))
+        .order_by(col(Job.id).desc())
+    )
+    if user_id is not None:
+        statement = statement.where(Job.user_id == user_id)
+    views = [JobView(job, tenant, held, most) for job, tenant, held, most in session.execute(statement)]
+    attached = files.of_jobs(session, job_ids=[view.job.id for view in views])
+    for view in views:
+        view.files = attached.get(view.job.id, [])
+    _explain(session, [view for view in views if view.job.status == Status.QUEUED])
+    return views
+
+
+def history(
+    session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None
+) -> list[Transition]:
+    """List a job's transitions in their order.
+
+    :param after: the `seq` after which to begin.
+    :raises NotFoundError: there is no such job.
+    """
+    _require(session, job_id, user_id)
+    statement = (
+        select(Transition)
+        .where(Transition.job_id == job_id, Transition.seq > after)
+        .order_by(col(Transition.seq))
+        .limit(limit)
+    )
+    return list(session.scalars(statement))
+
+
+def attempts(
+    session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None
+) -> list[Attempt]:
+    """List a job's attempts in their order.
+
+    :param after: the `seq` of the attempt after which to begin.
+    :raises NotFoundError: there is no such job.
+    """
+    job = _require(session, job_id, user_id)
+    mine = select(Transition).where(Transition.job_id == job_id, Transition.seq > after).order_by(col(Transition.seq))
+    begun = list(session.scalars(mine.where(Transition.to_status == Status.PROCESSING).limit(limit)))
+    ended = {
+        step.seq - 1: step
+        for step in session.scalars(
+            select(Transition).where(
+                Transition.job_id == job_id, col(Transition.seq).in_([step.seq + 1 for step in begun])
+            )
+        )
+    }
+    return [_attempt(job, begin, ended.get(begin.seq)) for begin in begun]
+
+
+def _attempt(job: Job, begin: Transition, end: Transition | None) -> Attempt:
+    is_last = begin.claim_no == job.claim_no
+    status = end.to_status if end else begin.to_status
+    if status == Status.QUEUED:
+        # A snooze or a hand-back at shutdown is nobody's failure; a retry and a lost worker are.
+        status = end.reason if end and end.reason in {"snoozed", "handed_back"} else Status.FAILED
+    return Attempt(
+        seq=begin.seq,
+        attempt=begin.attempt,
+        status=str(status),
+        worker=begin.worker_id,
+        error=end.error if end else None,
+        result=job.result if is_last and status == Status.COMPLETED else None,
+        # What was claimed ahead of a free thread started later than it was claimed.
+        started_at=job.started_at if is_last and job.started_at else begin.at,
+        finished_at=end.at if end else None,
+    )
+
+
+def _require(session: Session, job_id: str, user_id: str | None) -> Job:
+    statement = select(Job).where(Job.id == job_id)
+    if user_id is not None:
+        statement = statement.where(Job.user_id == user_id)
+    job = session.scalars(statement).one_or_none()
+    if job is None:
+        raise NotFoundError
+    return job
+
+
+def _explain(session: Session, queued: Sequence[JobView]) -> None:
+    """Fill in the position of queued jobs and what they wait for."""
+    if not queued:
+        return
+    closed = pauses.active(session)
+    full = [name for (name,) in run(session, "SELECT name FROM type_limits WHERE held >= max_held")]
+    ahead = _ahead(session, [view.job for view in queued])
+    for view in queued:
+        job = view.job
+        # What it holds itself is not ahead of it.
+        view.position = 1 + max(0, view.held - 1) if job.slot else 1 + view.held + ahead[job.id]
+        view.waiting_for = _reason(view, closed, full)
+
+
+def _reason(view: JobView, closed: Sequence[pauses.Scope], full: Sequence[str]) -> WaitingFor:
+    job = view.job
+    if job.blocked_by is not None:
+        return WaitingFor(job.blocked_by)
+    if any(scope.covers(type=job.type, user_id=job.user_id, queue=job.queue) for scope in closed):
+        return WaitingFor.PAUSED
+    if job.slot:
+        return WaitingFor.WORKER
+    if view.held >= view.max_running:
+        return WaitingFor.USER_LIMIT
+    if any(fnmatchcase(job.type, name) for name in full):
+        return WaitingFor.TYPE_LIMIT
+    return WaitingFor.WORKER
+
+
+def _ahead(session: Session, jobs: Sequence[Job]) -> Mapping[str, int]:
+    """Count for each job those that stand before it in its lane.
+
+    A page's jobs are often neighbours in one lane. Each counts from the one before it in the page, so that the lane is
+    gone through once and not once a job.
+    """
+    lanes: defaultdict[tuple[str, str, int], list[str]] = defaultdict(list)
+    for job in jobs:
+        lanes[job.user_id, job.queue, job.priority].append(job.id)
+    firsts: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
+    for lane, ids in lanes.items():
+        ids.sort()
+        firsts.append((*lane, ids[0]))
+        others += [(*lane, before, after) for before, after in zip(ids, ids[1:], strict=False)]
+    counts = {str(id_): int(n) for id_, n in _count(session, _FIRST, firsts)}
+    steps = {str(id_): int(n) for id_, n in _count(session, _NEXT, others)}
+    for ids in lanes.values():
+        for before, after in zip(ids, ids[1:], strict=False):
+            counts[after] = counts[before] + steps[after]
+    return counts
+
+
+_COLUMNS = {"user_id": "uuid", "queue": "text", "priority": "int"}
+_LANE = """SELECT count(*) FROM jobs j WHERE j.status = 'queued' AND j.blocked_by IS NULL AND NOT j.slot
+    AND j.user_id = b.user_id AND j.queue = b.queue"""
+_FIRST = (
+    {**_COLUMNS, "id": "uuid"},
+    f"SELECT b.id, ({_LANE} AND j.priority > b.priority) + ({_LANE} AND j.priority = b.priority AND j.id < b.id) FROM ",
+)
+_NEXT = (
+    {**_COLUMNS, "before": "uuid", "id": "uuid"},
+    f"SELECT b.id, ({_LANE} AND j.priority = b.priority AND j.id >= b.before AND j.id < b.id) FROM ",
+)
+
+
+def _count(session: Session, question: tuple[dict[str, str], str], rows: Sequence[tuple[Any, ...]]) -> Any:
+    if not rows:
+        return []
+    columns, sql = question
+    batch = Batch(session, "b", columns, rows)
+    return run(session, sql + batch.sql, **batch.parameters).all()

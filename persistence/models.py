@@ -1,0 +1,24 @@
+"""All tables in one place, for the migrations and the tests that compare them."""
+
+from sqlmodel import SQLModel
+
+from persistence import books, dead_letters, files, jobs, keys, transitions, users, workers
+
+METADATA = SQLModel.metadata
+TABLES = (
+    users.Tenant,
+    users.Tier,
+    users.User,
+    keys.ApiKey,
+    jobs.Job,
+    jobs.Tag,
+    jobs.Dependency,
+    transitions.Transition,
+    dead_letters.DeadLetter,
+    files.JobFile,
+    files.FileChunk,
+    workers.Worker,
+    workers.TypeLimit,
+    workers.Pause,
+    books.Book,
+)

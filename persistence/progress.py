@@ -1,0 +1,24 @@
+"""Progress: how far an attempt says it is, written behind the same fence as its outcome."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from persistence.batches import Batch, run
+
+
+def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, float, str | None]]) -> None:
+    """Write the progress of attempts that are under way.
+
+    :param steps: job id, claim number, percent (0 to 100) and a short note of each.
+    """
+    if not steps:
+        return
+    batch = Batch(session, "b", {"id": "uuid", "claim_no": "int", "percent": "float8", "note": "text"}, steps)
+    run(
+        session,
+        f"""UPDATE jobs SET progress_percent = b.percent, progress_note = b.note FROM {batch.sql}
+        WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker AND jobs.status = 'processing'""",
+        worker=worker_id,
+        **batch.parameters,
+    )

@@ -1,0 +1,20 @@
+"""What every test shares; the services are in tests/services.py."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = ["tests.services"]
+
+# A shared machine is slow at times; that is no finding about the code.
+settings.register_profile("greenroom", deadline=None, print_blob=True)
+settings.load_profile("greenroom")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in os.environ:
+        if name.startswith("GREENROOM_") and not name.startswith("GREENROOM_TEST_"):
+            monkeypatch.delenv(name)

@@ -1,0 +1,81 @@
+import pytest
+from sqlmodel import Session
+
+from persistence import cancellation, dependencies, job_views
+from persistence.attempts import Ending
+from persistence.errors import ValidationError
+from tests import factories
+
+
+def status(session: Session, job: str) -> tuple[str, str | None]:
+    row = factories.fetch(session, "jobs", job)
+    return row.status, row.blocked_by
+
+
+def done(session: Session, worker: str, count: int, ending: Ending = Ending.COMPLETED) -> None:
+    for taken in factories.take(session, worker, room=count):
+        factories.finish(session, worker, taken, ending)
+
+
+def test_dependants_are_let_go_when_all_parents_have_completed(session: Session) -> None:
+    """One finished parent of two is not enough; the second one opens the lane, and nothing did so before."""
+    ann, worker = factories.user(session), factories.worker(session)
+    parents = tuple(factories.submit(session, ann, *factories.submissions(2)))
+    (child,) = factories.submit(session, ann, factories.submission(depends_on=parents))
+
+    assert dependencies.settle(session) == 0
+    done(session, worker, 1)
+    assert dependencies.settle(session, parents=parents) == 0
+    assert status(session, child) == ("queued", "dependency")
+    done(session, worker, 1)
+
+    assert dependencies.settle(session, parents=parents) == 1
+    assert status(session, child) == ("queued", None)
+    assert factories.fetch(session, "users", ann).ready == 1
+
+
+def test_a_dependant_with_a_moment_goes_on_waiting_for_it(session: Session) -> None:
+    """When the parents are done, a moment that lies ahead still counts."""
+    ann, worker = factories.user(session), factories.worker(session)
+    parents = tuple(factories.submit(session, ann))
+    (child,) = factories.submit(
+        session, ann, factories.submission(depends_on=parents, run_after=factories.moment("2100-01-01T00:00:00Z"))
+    )
+    done(session, worker, 1)
+
+    assert dependencies.settle(session) == 1
+
+    assert status(session, child) == ("queued", "schedule")
+    assert factories.fetch(session, "users", ann).ready == 0
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_lost_parent_cancels_all_that_follows(session: Session, *, failed: bool) -> None:
+    """A parent that failed or was cancelled takes its dependants and theirs with it, and the trail says why."""
+    ann, worker = factories.user(session), factories.worker(session)
+    (parent,) = factories.submit(session, ann)
+    (child,) = factories.submit(session, ann, factories.submission(depends_on=(parent,)))
+    (grandchild,) = factories.submit(session, ann, factories.submission(depends_on=(child,)))
+    if failed:
+        (taken,) = factories.take(session, worker)
+        factories.fail(session, worker, taken)
+    else:
+        cancellation.cancel(session, job_id=parent, user_id=ann)
+
+    rounds = 0
+    while dependencies.settle(session):
+        rounds += 1
+
+    assert rounds == 2
+    assert status(session, child) == status(session, grandchild) == ("cancelled", None)
+    assert job_views.history(session, job_id=child, user_id=ann)[-1].reason == "dependency failed"
+    assert factories.fetch(session, "users", ann).unfinished == 0
+
+
+def test_nobody_waits_for_a_strangers_job(session: Session) -> None:
+    """A job of another user is no job to depend on."""
+    ann, bob = factories.user(session, "ann"), factories.user(session, "bob")
+    (job,) = factories.submit(session, ann)
+
+    with pytest.raises(ValidationError):
+        factories.submit(session, bob, factories.submission(depends_on=(job,)))
