@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
-from sqlmodel import Session
 
 from middleware.attempt import Attempt
 from middleware.errors import Cancelled
 from persistence import files
 from persistence.admission import Submission
-from persistence.database import now
+from persistence.database import Session, now
 from persistence.dispatch import Taken
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
@@ -77,7 +76,10 @@ class JobContext:
         :param percent: 0 to 100.
         :param note: a few words for people.
         """
-        self._attempt.progress = (min(100.0, max(0.0, float(percent))), None if note is None else note[:_MOST_NOTE_CHARACTERS])
+        self._attempt.progress = (
+            min(100.0, max(0.0, float(percent))),
+            None if note is None else note[:_MOST_NOTE_CHARACTERS],
+        )
 
     def check(self) -> None:
         """Stop here if the job was cancelled.
@@ -87,7 +89,7 @@ class JobContext:
         if self._attempt.cancelled:
             raise Cancelled
 
-    def submit(  # noqa: PLR0913 - the options of a job
+    def submit(
         self,
         kind: str,
         payload: Any,
@@ -204,5 +206,3 @@ def _save(session: Session, job_id: str, name: str, media_type: str, content: by
     size = files.CHUNK_BYTES
     chunks = (content[start : start + size] for start in range(0, len(content), size))
     files.save(session, job_id=job_id, name=name, media_type=media_type, chunks=chunks, now=now(session))
-
-

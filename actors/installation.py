@@ -93,9 +93,7 @@ class Installation:
 
     def _publish(self, job: Taken) -> None:
         self.broker.enqueue(
-            dramatiq.Message(
-                queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options={}
-            )
+            dramatiq.Message(queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options={})
         )
 
     def _make_broker(self) -> Broker:
@@ -103,7 +101,7 @@ class Installation:
         if url is None:
             return SqlBroker(self._hand, self._wake)
         if url == "stub://":
-            from dramatiq.brokers.stub import StubBroker  # noqa: PLC0415 - only where it is the setting
+            from dramatiq.brokers.stub import StubBroker
 
             return StubBroker(middleware=[])
         module, separator, factory = url.partition(":")

@@ -1,7 +1,7 @@
 """How a function becomes a job type: the decorator, and everything that its author needs."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, cast
 
 import dramatiq
 
@@ -22,7 +22,7 @@ __all__ = [
     "job",
 ]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_MOST_NAME_CHARACTERS = 200  # the column's width
 
 # Ordinary ends of an attempt, which Dramatiq is not to log as failures with a traceback.
 _EXPECTED = (Cancelled, Permanent, Retryable, Snooze)
@@ -33,7 +33,7 @@ class Backoff(tuple[float, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, *seconds: float) -> "Backoff":
+    def __new__(cls, *seconds: float) -> Self:
         """Check the waits.
 
         :raises ValueError: there is none, or one is negative.
@@ -44,7 +44,7 @@ class Backoff(tuple[float, ...]):
         return super().__new__(cls, (float(wait) for wait in seconds))
 
 
-def job(  # noqa: PLR0913 - each is an option of a job type
+def job(
     name: str,
     *,
     payload: Any = None,
@@ -98,12 +98,9 @@ def job(  # noqa: PLR0913 - each is an option of a job type
         INSTALLATION.registry.add(job_type)
 
         def actor_class(fn: Callable[..., Any], **declared: Any) -> JobActor:
-            return JobActor(
-                fn, job_type=job_type, surroundings=INSTALLATION, submit=INSTALLATION.send, **declared
-            )
+            return JobActor(fn, job_type=job_type, surroundings=INSTALLATION, submit=INSTALLATION.send, **declared)
 
-        actor: JobActor = dramatiq.actor(  # type: ignore[assignment]
-            function,
+        decorate = dramatiq.actor(
             actor_class=actor_class,
             actor_name=name,
             queue_name=queue,
@@ -111,11 +108,13 @@ def job(  # noqa: PLR0913 - each is an option of a job type
             throws=_EXPECTED,
             **options,
         )
-        return actor
+        return cast("JobActor", decorate(function))
 
     return declare
 
 
 def _is_name(name: str) -> bool:
     words = name.split(".")
-    return len(name) <= 200 and all(word.isascii() and word.replace("_", "a").isalnum() and word == word.lower() for word in words)  # noqa: PLR2004 - the column's width
+    return len(name) <= _MOST_NAME_CHARACTERS and all(
+        word.isascii() and word.replace("_", "a").isalnum() and word == word.lower() for word in words
+    )

@@ -4,12 +4,10 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session
-
 from middleware.attempt import current
 from middleware.lifecycle import Lifecycle
 from persistence import admission, users
-from persistence.database import Database, as_instant, now
+from persistence.database import Database, Session, as_instant, now
 from persistence.ids import is_id
 from persistence.settings import DatabaseSettings
 from persistence.wakeup import Notifier

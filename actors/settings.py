@@ -14,9 +14,7 @@ class ActorSettings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None, description="`stub://` or `module:factory`; unset: the SQL broker in the database itself."
     )
-    actors: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated modules with further job types."
-    )
+    actors: Annotated[tuple[str, ...], NoDecode] = Field((), description="Comma-separated modules with further job types.")
 
     @field_validator("actors", mode="before")
     @classmethod

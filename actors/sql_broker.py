@@ -79,7 +79,7 @@ class SqlBroker(Broker):
         """
         del prefetch
         if queue_name not in self.queues:
-            raise QueueNotFound(queue_name)
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
         return SqlConsumer(self._hand(), queue_name, timeout / 1000)
 
     def enqueue(self, message: "dramatiq.Message[object]", *, delay: int | None = None) -> "dramatiq.Message[object]":

@@ -1,30 +1,25 @@
 """The application: where the API's parts are put together, once a process."""
 
-import importlib
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
-from typing import Any
-
-import asyncio
 
 from litestar import Litestar, Router
-from litestar.concurrency import set_asyncio_executor
 from litestar.datastructures import State
-from litestar.di import Provide
 
-from api import health, keys, quota, tiers, users
+from actors import REGISTRY
+from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, tiers, users
 from api.auth import Authentication, Authenticator
 from api.dependencies import provided
 from api.docs import StrictStructs, openapi
 from api.edge import Edge
+from api.feed import EventFeed
 from api.limits import BODY_BYTES, SubmitRates
 from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
 from api.tokens import Tokens
-from actors import REGISTRY
 from persistence.database import Database
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
@@ -40,29 +35,34 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
     """
     notifier = Notifier(database)
     ledger = Ledger(database, after_commit=notifier.notify)
+    feed = EventFeed(database)
     authenticator = Authenticator(database, Tokens(jwt) if jwt.accepts_tokens else None)
-    rates = SubmitRates()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         del app
+        # Handlers and look-ups share these threads; without it asyncio takes a few more than there are cores.
         executor = ThreadPoolExecutor(settings.api_threads, thread_name_prefix="greenroom-api")
         asyncio.get_running_loop().set_default_executor(executor)
-        set_asyncio_executor(executor)
         ledger.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(ledger.close)
-            await asyncio.to_thread(notifier.close)
-
-    def provide_authenticator() -> Authenticator:
-        return authenticator
+            for part in (feed, ledger, notifier):
+                await asyncio.to_thread(part.close)
 
     app = Litestar(
         route_handlers=[*health.ROUTES, _version_one(settings)],
-        dependencies=provided(database=database, ledger=ledger, registry=REGISTRY, rates=rates, settings=settings)
-        | {"authenticator": Provide(provide_authenticator, sync_to_thread=False)},
+        dependencies=provided(
+            authenticator=authenticator,
+            database=database,
+            feed=feed,
+            ledger=ledger,
+            notifier=notifier,
+            rates=SubmitRates(),
+            registry=REGISTRY,
+            settings=settings,
+        ),
         exception_handlers={Exception: respond},
         guards=[right_media_type],
         lifespan=[lifespan],
@@ -71,18 +71,15 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
         plugins=[StrictStructs()],
         request_class=StrictRequest,
         request_max_body_size=BODY_BYTES,
-        state=State({"authenticator": authenticator}, deep_copy=False),
+        # What hangs on the application and not on a route, for Litestar copies routes.
+        state=State({"authenticator": authenticator, "feed": feed}, deep_copy=False),
     )
     app.asgi_handler = Edge(app.asgi_handler, allowed_hosts=settings.allowed_hosts)
     return app
 
 
 def _version_one(settings: ApiSettings) -> Router:
-    handlers: list[Any] = [*users.ROUTES, *keys.ROUTES, *tiers.ROUTES, *quota.ROUTES]
-    for name in ("jobs", "events", "dead_letters", "queue", "job_types"):
-        if find_spec(f"api.{name}"):
-            handlers += importlib.import_module(f"api.{name}").ROUTES
-    if find_spec("api.books"):
-        uploads = importlib.import_module("api.books").ROUTES
-        handlers.append(Router("/", route_handlers=uploads, request_max_body_size=settings.upload_bytes + _FORM_BYTES))
-    return Router("/api/v1", route_handlers=handlers, middleware=[Authentication()])
+    modules = (dead_letters, events, job_types, jobs, keys, queue, quota, tiers, users)
+    handlers = [handler for module in modules for handler in module.ROUTES]
+    uploads = Router("/", route_handlers=books.ROUTES, request_max_body_size=settings.upload_bytes + _FORM_BYTES)
+    return Router("/api/v1", route_handlers=[*handlers, uploads], middleware=[Authentication()])

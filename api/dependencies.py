@@ -1,5 +1,10 @@
-"""What handlers are given by name: `database`, `ledger`, `registry`, `caller`, `rates` and `settings`."""
+"""What handlers are given by name: `database`, `ledger`, `registry`, `caller`, `rates` and so on.
 
+Handlers mark them, as in `caller: NamedDependency[Caller]` (litestar.di), beside `FromPath[str]` and `JSONBody[JobIn]`
+(litestar.params): Litestar warns of what it has to infer, and in the tests warnings are errors.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 
-from actors.registry import Registry
-from api.limits import SubmitRates
-from api.settings import ApiSettings
-from persistence.database import Database
 from persistence.errors import ForbiddenError
-from persistence.ledger import Ledger
 from persistence.users import Tier
 
 ADMIN = "admin"
@@ -56,35 +56,21 @@ def admin_only(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
         raise ForbiddenError
 
 
-def provided(
-    *, database: Database, ledger: Ledger, registry: Registry, rates: SubmitRates, settings: ApiSettings
-) -> dict[str, Provide]:
-    """Name what a process has one of, and the caller of each request, for Litestar to inject."""
+def provided(**parts: Any) -> dict[str, Provide]:
+    """Name what a process has one of, and the caller of each request, for Litestar to inject.
 
-    def provide_database() -> Database:
-        return database
-
-    def provide_ledger() -> Ledger:
-        return ledger
-
-    def provide_registry() -> Registry:
-        return registry
-
-    def provide_rates() -> SubmitRates:
-        return rates
-
-    def provide_settings() -> ApiSettings:
-        return settings
+    :param parts: by the names that handlers use for them.
+    """
 
     def provide_caller(request: Request[Caller, Any, Any]) -> Caller:
         return request.user
 
-    providers = {
-        "database": provide_database,
-        "ledger": provide_ledger,
-        "registry": provide_registry,
-        "rates": provide_rates,
-        "settings": provide_settings,
-        "caller": provide_caller,
-    }
+    providers = {name: _provider(part) for name, part in parts.items()} | {"caller": provide_caller}
     return {name: Provide(provider, sync_to_thread=False) for name, provider in providers.items()}
+
+
+def _provider(part: Any) -> Callable[[], Any]:
+    def provide() -> Any:
+        return part
+
+    return provide

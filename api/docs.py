@@ -1,15 +1,15 @@
 """The docs page: Swagger UI from an installed package, so that it works without internet, and the OpenAPI document."""
 
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import litestar_offline_docs
 import msgspec
-from litestar import MediaType, Request, Response, Router, get
+from litestar import Request, Router, get
 from litestar._openapi.schema_generation import SchemaCreator
 from litestar._openapi.schema_generation.plugins import StructSchemaPlugin
+from litestar.datastructures import CacheControlHeader
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Schema, SecurityScheme
@@ -39,14 +39,10 @@ _SCRIPT = b"""SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis],
 });
 """
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class DocsPage(OpenAPIRenderPlugin):
-    """The page at `/schema`; a client that asks for JSON there gets the document itself."""
+    """The page at `/schema`."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Give the page, which loads the document by itself."""
@@ -54,10 +50,10 @@ class DocsPage(OpenAPIRenderPlugin):
         return _PAGE
 
     def receive_router(self, router: Router) -> None:
-        """Add the page's script and style, and say what the page may load."""
+        """Add the page's script and style; what else is asked for gets our 404 and not Litestar's page."""
+        router.routes = [route for route in router.routes if "{" not in route.path]
         router.register(_script)
         router.register(_static())
-        router.response_headers = ()
 
 
 @get("/docs.js", media_type="text/javascript", sync_to_thread=False)
@@ -67,7 +63,9 @@ def _script() -> bytes:
 
 def _static() -> Router:
     folder = Path(litestar_offline_docs.__file__).parent / "static"
-    return create_static_files_router("/static", [folder], include_in_schema=False, cache_control=None)
+    return create_static_files_router(
+        "/static", [folder], include_in_schema=False, cache_control=CacheControlHeader(max_age=3600, public=True)
+    )
 
 
 class StrictStructs(StructSchemaPlugin):

@@ -15,7 +15,9 @@ from persistence.errors import GreenroomError, ValidationError
 log = structlog.get_logger(__name__)
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?))(?::([0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?))(?::([0-9]{1,5}))?"
+)
 _ORIGIN = re.compile(r"https?://(.+)")
 
 # What a response says unless its handler knows better: nothing is cached, guessed, framed or run.
@@ -25,6 +27,12 @@ _HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+# The docs page runs scripts and styles of our own and draws icons that are part of them.
+_DOCS = "/schema"
+_DOCS_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class Edge:
@@ -49,10 +57,13 @@ class Edge:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 headers = list(message["headers"])
                 present = {name.lower() for name, _ in headers}
-                headers += [(name, value) for name, value in _HEADERS.items() if name not in present]
+                ours = _HEADERS
+                if scope["path"] == _DOCS or scope["path"].startswith(f"{_DOCS}/"):
+                    ours = _HEADERS | {b"content-security-policy": _DOCS_POLICY}
+                headers += [(name, value) for name, value in ours.items() if name not in present]
                 message["headers"] = headers
             await send(message)
 

@@ -1,9 +1,8 @@
 """Health: whether the process runs, and whether it can do its work."""
 
-from http import HTTPStatus
-
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
 
 from api.problems import specs
 from persistence.database import Database
@@ -27,9 +26,9 @@ def live() -> Health:
     sync_to_thread=True,
     security=[{}],
     tags=["health"],
-    responses=specs(HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=specs(public=True),
 )
-def ready(database: Database) -> Health:
+def ready(database: NamedDependency[Database]) -> Health:
     """Answer when the database does."""
     with database.read() as session:
         database_now(session)

@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 import structlog
 from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from api.auth import Authenticator
 from api.dependencies import Caller, admin_only
@@ -56,7 +58,13 @@ class Keys(Controller):
         sync_to_thread=True,
         responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
     )
-    def create_key(self, user: str, database: Database, caller: Caller, data: KeyIn | None = None) -> NewKeyOut:
+    def create_key(
+        self,
+        user: FromPath[str],
+        database: NamedDependency[Database],
+        caller: NamedDependency[Caller],
+        data: JSONBody[KeyIn | None] = None,
+    ) -> NewKeyOut:
         """Make a key for a user."""
         asked = data or KeyIn()
         if asked.expires_at is not None and asked.expires_at.tzinfo is None:
@@ -73,7 +81,12 @@ class Keys(Controller):
         responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
     )
     def list_keys(
-        self, user: str, database: Database, caller: Caller, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+        self,
+        user: FromPath[str],
+        database: NamedDependency[Database],
+        caller: NamedDependency[Caller],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
     ) -> Page[KeyOut]:
         """List a user's keys, newest first."""
         with database.read() as session:
@@ -82,7 +95,13 @@ class Keys(Controller):
         return page(rows, limit=limit, caller=caller, key=lambda row: row.id, item=_seen)
 
     @delete("/keys/{id:str}", sync_to_thread=True, responses=specs(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND))
-    def revoke_key(self, id: str, database: Database, authenticator: Authenticator, caller: Caller) -> None:
+    def revoke_key(
+        self,
+        id: FromPath[str],
+        database: NamedDependency[Database],
+        authenticator: NamedDependency[Authenticator],
+        caller: NamedDependency[Caller],
+    ) -> None:
         """Revoke a key; within a second no process takes it any more."""
         with database.write() as session:
             row = keys.revoke(session, key_id=id)

@@ -40,15 +40,34 @@ def refuse_nul(text: str, *, field: str) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Refuse JSON text that nobody could store or read back, before anything is built from it.
+    """Refuse JSON text that nobody could store or read back, or that two readers would not understand alike.
 
-    :raises ValidationError: it holds U+0000 or is nested deeper than the limit.
+    :raises ValidationError: it holds U+0000, is nested deeper than the limit, or has a key twice in one object.
     """
     if b"\\u0000" in body and _NUL.search(body):
         raise ValidationError("the character U+0000 is not allowed")
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    bare = _STRING.sub(b"", body)
+    if bare.count(b"[") + bare.count(b"{") > DEEPEST:
+        _check_depth(bare)
+    # Each colon outside a string belongs to a key, and of a key that stands twice a decoder keeps the last one only.
+    if bare.count(b":") != _keys(msgspec.json.decode(body)):
+        raise ValidationError("a key stands twice in one object")
+
+
+def _keys(value: Any) -> int:
+    count, left = 0, [value]
+    while left:
+        item = left.pop()
+        if item.__class__ is dict:
+            count += len(item)
+            left.extend(item.values())
+        elif item.__class__ is list:
+            left.extend(item)
+    return count
+
+
+def _check_depth(bare: bytes) -> None:
+    brackets = bare.translate(None, _NOT_BRACKETS)
     for _ in range(2):  # what is innermost goes first, for that is most of what there is, and this is the fast way
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     depth = 2
@@ -127,7 +146,6 @@ class Windows:
             if not wait:
                 window.count(now=now)
             return wait
-
 
     def count(self, key: str) -> int:
         """Tell how many events the last minute has seen under the key."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from api.dependencies import Caller
 from persistence.errors import ValidationError
@@ -19,10 +19,10 @@ DEFAULT_LIMIT = 50
 MOST = 200
 
 # For handlers: `limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None`.
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=MOST, description="How many items a page may have.")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MOST, description="How many items a page may have.")]
 Cursor = Annotated[
     str | None,
-    Parameter(query="cursor", max_length=500, description="`next_cursor` of the page before."),
+    QueryParameter(name="cursor", max_length=500, description="`next_cursor` of the page before."),
 ]
 
 
@@ -62,5 +62,10 @@ def page(
     shown = rows[:limit]
     cursor = None
     if len(rows) > limit:
-        cursor = base64.b64encode(f"{caller.user_id} {key(shown[-1])}".encode(), altchars=b"-_").decode()
+        cursor = cursor_after(key(shown[-1]), caller)
     return Page([item(row) for row in shown], cursor)
+
+
+def cursor_after(key: str, caller: Caller) -> str:
+    """Make the cursor of the page that starts after a key."""
+    return base64.b64encode(f"{caller.user_id} {key}".encode(), altchars=b"-_").decode()

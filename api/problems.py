@@ -135,7 +135,9 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
         headers["Allow"] = error.headers["Allow"]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _is_hang_up(error):
-        log.error("request.failed", method=request.method, path=request.scope["path"], code=problem.code, exc_info=error)
+        log.error(
+            "request.failed", method=request.method, path=request.scope["path"], code=problem.code, exc_info=error
+        )
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
@@ -148,7 +150,9 @@ def _from_litestar(error: HTTPException) -> GreenroomError:
         return MethodNotAllowedError()
     kind = _LITESTARS.get(error.status_code)
     if kind is None:
-        return InternalError() if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ValidationError(error.detail)
+        return (
+            InternalError() if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ValidationError(error.detail)
+        )
     return kind(error.detail) if kind is ValidationError else kind()
 
 
@@ -161,11 +165,10 @@ def _is_hang_up(error: Exception) -> bool:
     return isinstance(error, HTTPException) and "disconnected" in error.detail
 
 
-def specs(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
-    """Describe the problems of a handler for OpenAPI."""
+def specs(*statuses: HTTPStatus, public: bool = False) -> dict[int, ResponseSpec]:
+    """Describe the problems of a handler for OpenAPI; 503, and 401 unless it is public, come with every one."""
+    always = {HTTPStatus.SERVICE_UNAVAILABLE} if public else {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
     return {
-        int(status): ResponseSpec(
-            Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False  # type: ignore[arg-type]
-        )
-        for status in statuses
+        int(status): ResponseSpec(Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False)
+        for status in sorted({*statuses, *always})
     }

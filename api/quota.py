@@ -2,9 +2,11 @@
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
 
 from api.dependencies import Caller
 from api.limits import SubmitRates
+from api.problems import specs
 from api.tiers import TierLimits
 from persistence import users
 from persistence.database import Database
@@ -28,8 +30,10 @@ class Quota(msgspec.Struct):
     used: Used
 
 
-@get("/quota", sync_to_thread=True, tags=["quota"])
-def own_quota(database: Database, caller: Caller, rates: SubmitRates) -> Quota:
+@get("/quota", sync_to_thread=True, tags=["quota"], responses=specs())
+def own_quota(
+    database: NamedDependency[Database], caller: NamedDependency[Caller], rates: NamedDependency[SubmitRates]
+) -> Quota:
     """Tell the caller's limits and what is used of them."""
     with database.read() as session:
         user = users.find(session, name=caller.user_name)

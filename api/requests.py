@@ -37,13 +37,15 @@ class StrictRequest(Request[Caller, Any, Any]):
 
 
 def _decode(body: bytes, wanted: Any) -> Any:
-    check_json(body)
     try:
+        check_json(body)
         return msgspec.json.decode(body, type=wanted)
     except msgspec.ValidationError as error:
         sentence, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`")
-        raise ValidationError(f"{field}: {sentence}" if field else sentence, **({"field": field} if field else {})) from error
+        raise ValidationError(
+            f"{field}: {sentence}" if field else sentence, **({"field": field} if field else {})
+        ) from error
     except msgspec.DecodeError as error:
         raise ValidationError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
@@ -61,7 +63,7 @@ def right_media_type(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
     if field is None or not has_body:
         return
     kwarg = field.kwarg_definition
-    wanted = kwarg.media_type if isinstance(kwarg, BodyKwarg) else RequestEncodingType.JSON
+    wanted = RequestEncodingType(kwarg.media_type if isinstance(kwarg, BodyKwarg) else RequestEncodingType.JSON).value
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != str(wanted) or headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaTypeError(f"the body needs to be {wanted!s}, not compressed")
+    if given != wanted or headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError(f"the body needs to be {wanted}, not compressed")

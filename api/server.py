@@ -1,7 +1,9 @@
 """The server: uvicorn in this process with our application, our limits of time and our logs."""
 
+import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,17 +20,32 @@ from persistence.database import Database
 from persistence.environment import load
 from persistence.settings import DatabaseSettings
 
-# Streams of events never end by themselves; their clients know how to come back.
+# What still answers by then is cut off; its caller knows how to ask again.
 _PARTING_SECONDS = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which ends without raising the signal that ended it once more."""
+    """Uvicorn's server, which ends without raising the signal that ended it once more.
+
+    :param part: called when it begins to end, to let go of streams that would never end by themselves.
+    """
+
+    def __init__(self, config: Config, *, part: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._part = part
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, then what else is under way."""
+        await asyncio.to_thread(self._part)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGINT and SIGTERM, however often they come."""
+        """Stop on SIGINT and SIGTERM, however often they come; beside a main thread they are that one's business."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def stop(number: int, frame: FrameType | None) -> None:
             del number, frame
@@ -66,9 +83,10 @@ def serve(settings: ApiSettings, *, on_listening: Callable[[str], None] | None =
 
 def make_server(settings: ApiSettings, jwt: JwtSettings, database: Database) -> Server:
     """Make the server around a new application."""
+    app = create_app(settings, jwt, database=database)
     return Server(
         Config(
-            create_app(settings, jwt, database=database),
+            app,
             loop="uvloop",
             http=guarded(request_seconds=settings.request_seconds),
             ws="none",
@@ -78,7 +96,8 @@ def make_server(settings: ApiSettings, jwt: JwtSettings, database: Database) -> 
             proxy_headers=False,  # X-Forwarded-For is whatever a peer says
             server_header=False,
             timeout_graceful_shutdown=_PARTING_SECONDS,
-        )
+        ),
+        part=app.state.feed.close,
     )
 
 

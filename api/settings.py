@@ -12,7 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 8
 # Words of other people's examples: a secret made of nothing else is everybody's.
-_WELL_KNOWN = re.compile(r"change|me|secret|pass|word|default|example|your|insecure|256|bit|jwt|key|admin|test|super|my|this|is|a|the")
+_WELL_KNOWN = re.compile(
+    r"change|me|secret|pass|word|default|example|your|insecure|256|bit|jwt|key|admin|test|super|my|this|is|a|the"
+)
 
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
 
@@ -46,7 +48,8 @@ class ApiSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; another one than loopback needs an admin key.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated host names under which the API is reached, beside loopback and its own address."
+        (),
+        description="Comma-separated host names under which the API is reached, beside loopback and its own address.",
     )
     admin_key: SecretStr | None = Field(None, description="The first admin key, 32 characters or more, in any form.")
     upload_bytes: int = Field(50 * 1024 * 1024, ge=1, description="The largest file that may be uploaded.")
@@ -128,6 +131,8 @@ class JwtSettings(BaseSettings):
             raise ValueError("GREENROOM_JWT_ISSUER and GREENROOM_JWT_AUDIENCE are needed to accept tokens")
         if self.chosen_algorithm.startswith("HS") != (self.secret is not None):
             raise ValueError(f"GREENROOM_JWT_ALGORITHM {self.algorithm} does not go with the key that is set")
+        if self.secret is not None and len(self.secret.get_secret_value()) * 8 < int(self.chosen_algorithm[2:]):
+            raise ValueError(f"GREENROOM_JWT_SECRET is shorter than the hash of {self.chosen_algorithm}")
         return self
 
     @property

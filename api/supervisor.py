@@ -209,8 +209,9 @@ def work(threads: int, shutdown_seconds: float) -> int | None:
     """Be a Dramatiq master with one worker process; the body of a child."""
     from dramatiq.cli import main
 
-    milliseconds = str(int(shutdown_seconds * 1000))
-    sys.argv = ["dramatiq", "actors", "-p", "1", "-t", str(threads), "--worker-shutdown-timeout", milliseconds]
+    # Dramatiq would wait half a minute, deaf to signals, for a worker that died before it could say that it is there.
+    sys.argv = ["dramatiq", "actors", "-p", "1", "-t", str(threads), "--worker-fork-timeout", "2000"]
+    sys.argv += ["--worker-shutdown-timeout", str(int(shutdown_seconds * 1000))]
     code: int | None = main()  # type: ignore[no-untyped-call]  # the command itself, with its words from sys.argv
     return code
 

@@ -6,6 +6,9 @@ from typing import Annotated
 import msgspec
 import structlog
 from litestar import Controller, Response, get, put
+from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody
 
 from api.auth import Authenticator
 from api.dependencies import Caller, admin_only
@@ -43,6 +46,9 @@ class TierOut(msgspec.Struct):
     weight: int
 
 
+_CREATED = {int(HTTPStatus.CREATED): ResponseSpec(TierOut, description="Created", generate_examples=False)}
+
+
 class Tiers(Controller):
     """The tiers."""
 
@@ -51,7 +57,11 @@ class Tiers(Controller):
 
     @get("/", sync_to_thread=True, responses=specs(HTTPStatus.BAD_REQUEST))
     def list_tiers(
-        self, database: Database, caller: Caller, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+        self,
+        database: NamedDependency[Database],
+        caller: NamedDependency[Caller],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
     ) -> Page[TierOut]:
         """List the tiers by name."""
         start = after(cursor, caller, is_key=users.is_name)
@@ -63,10 +73,15 @@ class Tiers(Controller):
         "/{name:str}",
         guards=[admin_only],
         sync_to_thread=True,
-        responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN),
+        responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN) | _CREATED,
     )
     def put_tier(
-        self, name: str, data: TierLimits, database: Database, authenticator: Authenticator, caller: Caller
+        self,
+        name: FromPath[str],
+        data: JSONBody[TierLimits],
+        database: NamedDependency[Database],
+        authenticator: NamedDependency[Authenticator],
+        caller: NamedDependency[Caller],
     ) -> Response[TierOut]:
         """Create a tier or change its limits, which count at once; 201 or 200."""
         limits = msgspec.structs.asdict(data)

@@ -6,6 +6,9 @@ from http import HTTPStatus
 import msgspec
 import structlog
 from litestar import Controller, Response, get, put
+from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody
 
 from api.auth import Authenticator
 from api.dependencies import Caller, admin_only
@@ -37,6 +40,9 @@ class UserOut(msgspec.Struct):
     created_at: datetime
 
 
+_CREATED = {int(HTTPStatus.CREATED): ResponseSpec(UserOut, description="Created", generate_examples=False)}
+
+
 class Users(Controller):
     """The users of all tenants."""
 
@@ -47,10 +53,15 @@ class Users(Controller):
     @put(
         "/{user:str}",
         sync_to_thread=True,
-        responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT),
+        responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT) | _CREATED,
     )
     def put_user(
-        self, user: str, data: UserIn, database: Database, authenticator: Authenticator, caller: Caller
+        self,
+        user: FromPath[str],
+        data: JSONBody[UserIn],
+        database: NamedDependency[Database],
+        authenticator: NamedDependency[Authenticator],
+        caller: NamedDependency[Caller],
     ) -> Response[UserOut]:
         """Create a user, and its tenant if that is new, or change its tier; 201 or 200."""
         with database.write() as session:
@@ -62,7 +73,11 @@ class Users(Controller):
 
     @get("/", sync_to_thread=True, responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN))
     def list_users(
-        self, database: Database, caller: Caller, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+        self,
+        database: NamedDependency[Database],
+        caller: NamedDependency[Caller],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
     ) -> Page[UserOut]:
         """List all users, newest first."""
         with database.read() as session:

@@ -63,7 +63,7 @@ class Attempt:
             if self.thread_id is None or self.interrupted:
                 return False
             self.interrupted = True
-            raise_thread_exception(self.thread_id, kind)
+            raise_thread_exception(self.thread_id, kind)  # type: ignore[no-untyped-call]
             return True
 
 

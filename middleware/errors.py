@@ -29,9 +29,9 @@ class Snooze(Exception):  # noqa: N818 - the contract's name
         self.until = until
 
 
-class Cancelled(Interrupt):  # noqa: N818 - the contract's name
+class Cancelled(Interrupt):
     """The job was cancelled while it was being worked on."""
 
 
-class ShuttingDown(Interrupt):  # noqa: N818 - the like of Cancelled
+class ShuttingDown(Interrupt):
     """The worker stops before the attempt can end; the job is handed back with its attempt."""

@@ -18,13 +18,9 @@ class LogContext(Middleware):
         attempt = current()
         if attempt is not None:
             claim = attempt.claim
-            structlog.contextvars.bind_contextvars(
-                job=claim.id, type=claim.type, attempt=claim.attempt, user=claim.user_id
-            )
+            structlog.contextvars.bind_contextvars(job=claim.id, type=claim.type, attempt=claim.attempt, user=claim.user_id)
 
-    def after_process_message(
-        self, broker: dramatiq.Broker, message: dramatiq.broker.MessageProxy, **outcome: Any
-    ) -> None:
+    def after_process_message(self, broker: dramatiq.Broker, message: dramatiq.broker.MessageProxy, **outcome: Any) -> None:
         """Unbind, after the outcome was handed over."""
         del broker, message, outcome
         structlog.contextvars.clear_contextvars()

@@ -25,7 +25,15 @@ _SECRET_TEXT = re.compile(
 # Everything that can end a line or steer a terminal, for whoever shows or splits the log.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-_NOISY = {"dramatiq": logging.WARNING, "alembic": logging.WARNING, "pika": logging.CRITICAL, "asyncio": logging.WARNING}
+_NOISY = {
+    "alembic": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "dramatiq": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,
+    "pika": logging.CRITICAL,
+    "uvicorn": logging.WARNING,
+}
 
 
 def configure(settings: LogSettings, *, stream: IO[str] | None = None) -> None:
@@ -43,12 +51,11 @@ def configure(settings: LogSettings, *, stream: IO[str] | None = None) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.format_exc_info,
         hide_secrets,
-        on_one_line if as_json else _on_marked_lines,
     ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared[:-3],
+            *shared[:-2],
             structlog.stdlib.add_logger_name,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
@@ -57,19 +64,17 @@ def configure(settings: LogSettings, *, stream: IO[str] | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    )
+    rendering: list[Processor] = [structlog.processors.JSONRenderer()]  # escapes what could end a line
+    if not as_json:
+        rendering = [on_marked_lines, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared[:-3]],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared[:-2]],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *shared[-3:],
-                renderer,
+                *shared[-2:],
+                *rendering,
             ],
         )
     )
@@ -89,16 +94,14 @@ def hide_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventD
     return {name: _HIDDEN if _SECRET_FIELD.search(name) else _hidden(value) for name, value in event.items()}
 
 
-def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Write control characters as escapes, so that no text makes a second line or moves a terminal's cursor."""
+def on_marked_lines(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Write control characters as escapes, so that no text makes a second line or moves a terminal's cursor.
+
+    Only a traceback keeps its lines, each behind a mark that no other line begins with.
+    """
     del logger, method
-    return {_escaped(name): _one_line(value) for name, value in event.items()}
-
-
-def _on_marked_lines(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Keep a traceback readable on a terminal, with a mark before each line that no other line begins with."""
     trace = event.pop("exception", None)
-    event = on_one_line(logger, method, event)
+    event = {_escaped(name): _one_line(value) for name, value in event.items()}
     if trace is not None:
         event["exception"] = "\n".join(f"    | {_escaped(line)}" for line in str(trace).splitlines())
     return event

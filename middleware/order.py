@@ -10,9 +10,7 @@ from middleware.log_context import LogContext
 from middleware.outcomes import Outcomes, RetryPolicy
 
 
-def middleware_list(
-    build: Build, policy_of: Callable[[str], RetryPolicy]
-) -> list[Middleware]:
+def middleware_list(build: Build, policy_of: Callable[[str], RetryPolicy]) -> list[Middleware]:
     """Return the middleware of a worker in its order.
 
     :param build: makes the process's parts, given the number of its threads and the queues that it is limited to.

@@ -75,7 +75,8 @@ class Outcomes(Middleware):
 
     def _outcome(self, attempt: attempts.Attempt, exception: BaseException | None, seconds: float) -> Outcome:
         claim = attempt.claim
-        ending, fields = Ending.COMPLETED, {}
+        ending = Ending.COMPLETED
+        fields: dict[str, Any]
         if exception is None:
             fields = {
                 "result": attempt.result,
@@ -84,9 +85,7 @@ class Outcomes(Middleware):
             }
         else:
             ending, fields = self._failed(attempt, exception)
-        return Outcome(
-            claim.id, claim.user_id, claim.claim_no, claim.attempt, ending, seconds, ahead=claim.ahead, **fields
-        )
+        return Outcome(claim.id, claim.user_id, claim.claim_no, claim.attempt, ending, seconds, ahead=claim.ahead, **fields)
 
     def _failed(self, attempt: attempts.Attempt, exception: BaseException) -> tuple[Ending, dict[str, Any]]:
         claim = attempt.claim
@@ -101,8 +100,8 @@ class Outcomes(Middleware):
             case Snooze(until=datetime() as until):
                 moment = until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
                 return Ending.SNOOZED, {"run_after": moment, "reason": "snoozed"}
-            case Snooze(until=seconds):
-                return Ending.SNOOZED, {"delay_seconds": max(0.0, float(seconds)), "reason": "snoozed"}
+            case Snooze(until=float() | int() as seconds):
+                return Ending.SNOOZED, {"delay_seconds": max(0.0, seconds), "reason": "snoozed"}
         permanent = isinstance(error, Permanent)
         last = permanent or claim.attempt >= claim.max_attempts
         stored = {

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 import structlog
-from sqlmodel import Session
 
 from middleware.attempt import Attempt
 from middleware.errors import Cancelled, TimeLimitExceeded
@@ -14,7 +13,7 @@ from middleware.hand import Hand
 from middleware.settings import WorkerSettings
 from persistence import progress, workers
 from persistence.attempts import Ending, Outcome, hand_back_unknown
-from persistence.database import Database, is_repeatable
+from persistence.database import Database, Session, is_repeatable
 from persistence.ledger import Ledger
 from persistence.states import Status
 
@@ -32,7 +31,7 @@ class Pulse:
     :param register: enters the worker anew, after it was declared dead, and returns its new id.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a part of the process that the beat holds together
+    def __init__(
         self,
         settings: WorkerSettings,
         *,

@@ -17,9 +17,7 @@ class WorkerSettings(BaseSettings):
     heartbeat_seconds: Seconds = Field(5.0, description="Time between two beats of a worker.")
     sweep_seconds: Seconds = Field(2.0, description="Time between two sweeps.")
     resend_seconds: Seconds = Field(60.0, description="A message that is not claimed for this long is sent again.")
-    unknown_type_seconds: Seconds = Field(
-        60.0, description="A job whose type no live worker has known for this long fails."
-    )
+    unknown_type_seconds: Seconds = Field(60.0, description="A job whose type no live worker has known for this long fails.")
     max_attempts: int = Field(4, ge=1, le=100, description="Attempts a job has, unless its type or its caller says otherwise.")
     backoff_seconds: Annotated[tuple[float, ...], NoDecode] = Field(
         (1.0, 5.0, 30.0), description="Comma-separated waits before the retries; the last one repeats."
@@ -27,7 +25,10 @@ class WorkerSettings(BaseSettings):
     time_limit_seconds: Seconds = Field(10.0, description="Time an attempt has, unless its type says otherwise.")
     shutdown_seconds: Seconds = Field(30.0, description="Time that work in flight has to finish at a shutdown.")
     claim_ahead: int = Field(
-        64, ge=0, le=4096, description="Most jobs of short types that a process of the SQL broker claims before a thread is free."
+        64,
+        ge=0,
+        le=4096,
+        description="Most jobs of short types that a process of the SQL broker claims before a thread is free.",
     )
     claim_ahead_seconds: Seconds = Field(0.1, description="Most work, in seconds a thread, that is claimed ahead.")
     type_concurrency: Annotated[dict[str, int], NoDecode] = Field(

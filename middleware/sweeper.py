@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
-from sqlmodel import Session
 
 from middleware.settings import WorkerSettings
-from persistence import dependencies, due, orphans, prune, resend, rescue, workers
-from persistence.database import Database, is_repeatable
+from persistence import dependencies, due, orphans, prune, rescue, resend, workers
+from persistence.database import Database, Session, is_repeatable
 from persistence.dispatch import Taken
 
 _PRUNE_EVERY_SECONDS = 30.0
@@ -121,7 +121,7 @@ class Sweeper:
 
     def _resend(self) -> int:
         if self._publish is None:
-            return self._repeat(lambda session: resend.take_back(session))
+            return self._repeat(resend.take_back)
         with self._database.write() as session:
             overdue = resend.overdue(session, after_seconds=self._settings.resend_seconds)
         if overdue:
@@ -137,6 +137,6 @@ class Sweeper:
         worker_id = self._worker_id()
         for kind, since in self._unknown_since.items():
             if now - since >= self._settings.unknown_type_seconds and worker_id is not None:
-                failed = self._repeat(lambda session, kind=kind: orphans.fail_type(session, kind=kind, worker_id=worker_id))  # type: ignore[misc]
+                failed = self._repeat(partial(orphans.fail_type, kind=kind, worker_id=worker_id))
                 if failed:
                     log.error("jobs.no_processor", type=kind, jobs=failed)

@@ -85,9 +85,7 @@ _ROW = {
 }
 
 
-def submit(
-    session: Session, units: Sequence[Unit], *, repeated: bool = False
-) -> list[Admitted | GreenroomError]:
+def submit(session: Session, units: Sequence[Unit], *, repeated: bool = False) -> list[Admitted | GreenroomError]:
     """Admit the jobs of several requests in order of arrival, each request whole or not at all.
 
     :param repeated: an earlier try ended without an answer from the database: what is in already is not put in again.
@@ -171,15 +169,14 @@ def _unknown_parents(session: Session, unit: Unit) -> str | None:
 def _positions(session: Session, user: "counters.LockedUser", unit: Unit) -> list[int]:
     """Count for each job what stands before it: what holds a slot, the lane's better jobs and the unit's own."""
     priorities = [submission.priority for submission in unit.submissions]
-    behind = {priority: 0 for priority in set(priorities)}
+    behind = dict.fromkeys(set(priorities), 0)
     if user.ready:
         for priority in behind:
             behind[priority] = run(
                 session,
-                f"""SELECT count(*) FROM jobs WHERE user_id = :user AND status = 'queued' AND blocked_by IS NULL AND NOT slot
-                AND queue {among(session, "queues", "text")} AND priority < :priority""",
+                """SELECT count(*) FROM jobs WHERE user_id = :user AND status = 'queued' AND blocked_by IS NULL
+                AND NOT slot AND priority < :priority""",
                 user=unit.user_id,
-                queues=many(session, sorted({submission.queue for submission in unit.submissions})),
                 priority=priority,
             ).scalar_one()
     arrived: dict[int, int] = {}

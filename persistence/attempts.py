@@ -9,7 +9,7 @@ import msgspec
 from sqlmodel import Session
 
 from persistence import admission, dead_letters, transitions
-from persistence.batches import Batch, run
+from persistence.batches import Batch, flag, run, word
 from persistence.counters import Change, LockedUsers, lock_users
 from persistence.dispatch import RETURNED, Taken, taken_from
 from persistence.states import FINAL, Status
@@ -89,7 +89,8 @@ def claim(session: Session, worker_id: str, messages: Sequence[tuple[str, int]])
         session,
         f"""UPDATE jobs SET status = 'processing', worker_id = :worker, attempt = jobs.attempt + 1, claim_no = jobs.claim_no + 1,
             seq = jobs.seq + 1, started_at = :now, progress_percent = 0, progress_note = NULL
-        FROM {batch.sql} WHERE jobs.id = b.id AND jobs.dispatch_no = b.dispatch_no AND jobs.status = 'queued' AND jobs.slot
+        FROM {batch.sql} WHERE jobs.id = b.id AND jobs.dispatch_no = b.dispatch_no
+        AND {word("jobs.status")} = 'queued' AND {flag("jobs.slot")} = 1
         AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL) RETURNING {RETURNED}""",
         worker=worker_id,
         now=now,
@@ -118,7 +119,6 @@ _OUTCOME = {
 def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users: LockedUsers) -> set[str]:
     """Write the outcomes of attempts whose users' rows are locked, each behind its fence.
 
-    `slot = true` is not idle: it keeps SQLite from going through the index of all slots, batch by batch.
     An outcome that the fence refuses writes nothing but the release of the slot that its attempt may still hold.
 
     :returns: the ids of the jobs whose outcome was written.
@@ -136,7 +136,7 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
             finished_at = CASE WHEN b.status <> 'queued' THEN :now END,
             progress_percent = CASE WHEN b.status = 'completed' THEN 100 ELSE jobs.progress_percent END
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker
-        AND jobs.status = 'processing' AND jobs.slot = true
+        AND {word("jobs.status")} = 'processing' AND {flag("jobs.slot")} = 1
         RETURNING jobs.id, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by""",
         now=now,
         worker=worker_id,
@@ -221,8 +221,8 @@ def release(session: Session, claims: Sequence[tuple[str, int]], change: Change)
     batch = Batch(session, "b", {"id": "uuid", "claim_no": "int"}, claims)
     rows = run(
         session,
-        f"""UPDATE jobs SET slot = false FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.slot = true
-        AND jobs.status IN ('completed', 'failed', 'cancelled') RETURNING jobs.user_id, jobs.slot_limit""",
+        f"""UPDATE jobs SET slot = false FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no
+        AND {flag("jobs.slot")} = 1 AND {word("jobs.status")} IN ('completed', 'failed', 'cancelled') RETURNING jobs.user_id, jobs.slot_limit""",
         **batch.parameters,
     )
     for user_id, limit in rows:
@@ -231,9 +231,7 @@ def release(session: Session, claims: Sequence[tuple[str, int]], change: Change)
 
 def _follow_up(session: Session, done: Sequence[Outcome]) -> None:
     units = [
-        admission.Unit(outcome.user_id, list(outcome.follow_ups), at_the_door=False)
-        for outcome in done
-        if outcome.follow_ups
+        admission.Unit(outcome.user_id, list(outcome.follow_ups), at_the_door=False) for outcome in done if outcome.follow_ups
     ]
     if units:
         for answer in admission.submit(session, units):

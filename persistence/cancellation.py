@@ -93,17 +93,19 @@ def cancel_many(
     return [job_id for ids in moved.values() for job_id in ids]
 
 
-def cancel_subject(session: Session, *, subject: str, user_id: str | None, reason: str) -> int:
-    """Cancel up to a chunk of the unfinished jobs that are about one thing, such as a book.
+def cancel_subject(session: Session, *, subject: str, user_id: str, reason: str) -> int:
+    """Cancel up to a chunk of a user's unfinished jobs that are about one thing, such as a book.
+
+    The user is locked before the jobs are looked up: a follow-up that is being committed is seen, or refused later.
 
     :returns: how many; fewer than `CHUNK` when none is left.
     """
-    mine = "" if user_id is None else "AND user_id = :user"
+    counters.lock_users(session, [user_id])
     rows = run(
         session,
-        f"""SELECT id FROM jobs WHERE subject = :subject {mine} AND status IN ('queued', 'processing')
+        f"""SELECT id FROM jobs WHERE subject = :subject AND user_id = :user AND status IN ('queued', 'processing')
         ORDER BY id LIMIT {CHUNK}""",
         subject=subject,
-        **({} if user_id is None else {"user": user_id}),
+        user=user_id,
     )
     return len(cancel_many(session, job_ids=[str(row.id) for row in rows], user_id=user_id, reason=reason))

@@ -15,10 +15,24 @@ from sqlmodel import Session
 from persistence.errors import DatabaseUnavailableError
 from persistence.settings import DatabaseSettings
 
+# The folders above know sessions from here; what is behind them is this folder's business.
+__all__ = ["Database", "Session", "as_instant", "is_repeatable", "now"]
+
 _OLDEST_SQLITE = (3, 38, 0)  # the first with ->> and json_each in the form that batches use
 _SQLITE_BUSY_SECONDS = 30
-_IDLE_IN_TRANSACTION_MILLISECONDS = 60_000
 _SILENT_PEER_MILLISECONDS = 15_000
+
+_SESSION = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "10s",
+    # Every statement has its index, and a queue's statistics are always behind: a plan that goes through a whole table
+    # because it was empty a minute ago is never the better one. Verify, which does read all, lifts this for itself.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
 
 # Conditions of the server rather than of the statement: the whole transaction may be repeated.
 _REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
@@ -85,7 +99,10 @@ class Database:
             connection = self.engine.connect()
         except (OperationalError, InterfaceError, TimeoutError) as error:
             raise DatabaseUnavailableError from error
-        with connection, Session(connection.execution_options(greenroom_write=write), expire_on_commit=False) as session:
+        with (
+            connection,
+            Session(connection.execution_options(greenroom_write=write), expire_on_commit=False) as session,
+        ):
             yield session
 
     def close(self) -> None:
@@ -157,7 +174,7 @@ def _postgresql(url: str, settings: DatabaseSettings) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": _SILENT_PEER_MILLISECONDS,
             "application_name": "greenroom",
-            "options": f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MILLISECONDS} -c timezone=UTC",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },
     )
 

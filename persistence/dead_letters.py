@@ -11,6 +11,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from persistence import tables
 from persistence.batches import Batch, run
 from persistence.columns import Id
+from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 
@@ -40,6 +41,8 @@ class DeadLetter(SQLModel, table=True):
     attempts: int
     died_at: datetime = tables.instant(nullable=False)
     replayed_at: datetime | None = tables.instant()
+    # A row without content stays when a letter is thrown away: a failed job without any row is one that was lost.
+    deleted_at: datetime | None = tables.instant()
 
 
 def bury(session: Session, outcomes: Sequence["Outcome"], *, now: Any) -> None:
@@ -79,7 +82,7 @@ def get(session: Session, *, letter_id: str, user_id: str | None) -> DeadLetter:
     :param user_id: whose it must be; None for anybody's.
     :raises NotFoundError: there is no such dead letter.
     """
-    statement = select(DeadLetter).where(DeadLetter.id == letter_id)
+    statement = select(DeadLetter).where(DeadLetter.id == letter_id, col(DeadLetter.deleted_at).is_(None))
     if user_id is not None:
         statement = statement.where(DeadLetter.user_id == user_id)
     letter = session.scalars(statement).one_or_none()
@@ -102,7 +105,8 @@ def listed(
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(DeadLetter).order_by(col(DeadLetter.id).desc()).limit(limit)
+    statement = select(DeadLetter).where(col(DeadLetter.deleted_at).is_(None))
+    statement = statement.order_by(col(DeadLetter.id).desc()).limit(limit)
     if user_id is not None:
         statement = statement.where(DeadLetter.user_id == user_id)
     if type is not None:
@@ -115,13 +119,20 @@ def listed(
 
 
 def delete(session: Session, *, letter_id: str, user_id: str | None) -> None:
-    """Throw a dead letter away; its job stays failed.
+    """Throw a dead letter and what it holds away; its job stays failed.
 
     :param user_id: whose it must be; None for anybody's.
     :raises NotFoundError: there is no such dead letter.
     """
     mine = "" if user_id is None else "AND user_id = :user"
     owner = {} if user_id is None else {"user": user_id}
-    row = run(session, f"DELETE FROM dead_letters WHERE id = :id {mine} RETURNING id", id=letter_id, **owner).first()
+    row = run(
+        session,
+        f"""UPDATE dead_letters SET deleted_at = :now, payload = 'null', error = 'null', traceback = NULL
+        WHERE id = :id {mine} AND deleted_at IS NULL RETURNING id""",
+        id=letter_id,
+        now=database_now(session),
+        **owner,
+    ).first()
     if row is None:
         raise NotFoundError

@@ -26,7 +26,9 @@ def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequen
     :param parents: look only at what waits for these jobs; None looks at all that waits.
     :returns: how many jobs were moved; a caller goes on until it is 0, for a cancelled job may have dependants too.
     """
-    of_these = "" if parents is None else f"id IN (SELECT job_id FROM dependencies WHERE parent_id {among(session, 'parents')}) AND"
+    of_these = (
+        "" if parents is None else f"id IN (SELECT job_id FROM dependencies WHERE parent_id {among(session, 'parents')}) AND"
+    )
     rows = run(
         session,
         f"""SELECT id, user_id FROM jobs WHERE {of_these} {DEPENDANT} AND ({_LOST_PARENT} OR NOT {_UNFINISHED_PARENT})

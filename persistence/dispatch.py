@@ -9,7 +9,7 @@ from typing import Any
 from sqlmodel import Session
 
 from persistence import pauses, transitions
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, flag, many, run, word
 from persistence.counters import Change
 from persistence.database import now as database_now
 from persistence.states import Status
@@ -116,7 +116,7 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM) -> list[Take
 
 
 def _window(session: Session, queues: Collection[str]) -> int:
-    """Count how many more messages may be on their way: twice what the live workers can work on, so that order is decided late."""
+    """Count how many more messages may be on their way: twice what live workers can work on, so that order is decided late."""
     sent = run(
         session,
         f"SELECT count(*) FROM jobs WHERE status = 'queued' AND slot AND queue {among(session, 'queues', 'text')}",
@@ -159,16 +159,18 @@ def _type_room(session: Session, wanted: Wanted) -> tuple[dict[str, int], set[st
         f"SELECT name, max_held - held AS room FROM type_limits WHERE name {among(session, 'names', 'text')}",
         names=many(session, sorted(names)),
     )
-    room_of = {name: room for name, room in rows}
+    room_of: dict[str, int] = dict(rows.all())
     return room_of, {kind for kind, name in wanted.limits.items() if room_of.get(name, 1) <= 0}
 
 
 def _lock_lanes(session: Session, room: int, filters: _Filters) -> dict[str, tuple[float, int, int]]:
+    # Not EXISTS, which PostgreSQL may turn into a join with all lanes of everybody.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     rows = run(
         session,
         f"""SELECT u.id, u.vtime, t.weight, t.max_running - u.held FROM users u JOIN tiers t ON t.name = u.tier
-        WHERE u.ready > 0 AND u.held < t.max_running AND EXISTS (SELECT 1 FROM jobs j WHERE j.user_id = u.id AND {filters.sql})
+        WHERE u.ready > 0 AND u.held < t.max_running
+        AND (SELECT 1 FROM jobs j WHERE j.user_id = u.id AND {filters.sql} LIMIT 1) = 1
         ORDER BY u.vtime LIMIT :room {"" if is_sqlite else "FOR NO KEY UPDATE OF u SKIP LOCKED"}""",
         room=room,
         **filters.parameters,
@@ -184,12 +186,10 @@ def _lock_limits(session: Session, room_of: Mapping[str, int]) -> dict[str, int]
         {"" if is_sqlite else "FOR NO KEY UPDATE"}""",
         names=many(session, sorted(room_of)),
     )
-    return {name: room for name, room in rows}
+    return dict(rows.all())
 
 
-def _look_at(
-    session: Session, places: Mapping[str, tuple[float, int, int]], room: int, filters: _Filters
-) -> list[_Lane]:
+def _look_at(session: Session, places: Mapping[str, tuple[float, int, int]], room: int, filters: _Filters) -> list[_Lane]:
     share = max(1, -(-_LOOK_AHEAD * room // len(places)))
     found = {user_id: _Lane(user_id, clock, weight, []) for user_id, (clock, weight, _) in places.items()}
     best = f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm FROM jobs j
@@ -255,8 +255,8 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
     alive = "AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)"
     rows = run(
         session,
-        f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql} WHERE jobs.id = b.id AND jobs.status = 'queued'
-        AND jobs.blocked_by IS NULL AND NOT jobs.slot {alive if claims else ""} RETURNING {RETURNED}""",
+        f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql} WHERE jobs.id = b.id AND {word("jobs.status")} = 'queued'
+        AND jobs.blocked_by IS NULL AND {flag("jobs.slot")} = 0 {alive if claims else ""} RETURNING {RETURNED}""",
         now=now,
         **({"worker": wanted.worker_id} if claims else {}),
         **batch.parameters,
@@ -279,4 +279,4 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
 def taken_from(row: Any) -> Taken:
     """Make the record of a job from a row of the columns `RETURNED`."""
     subject = row[11]
-    return Taken(str(row[0]), str(row[1]), *row[2:11], subject=None if subject is None else str(subject))
+    return Taken(str(row[0]), str(row[1]), *row[2:11], None if subject is None else str(subject))

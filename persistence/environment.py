@@ -13,13 +13,53 @@ _NEAR = 2
 # Every name there is, so that a worker does not wonder about the API's; a test holds this equal to the settings' fields.
 NAMES = frozenset(
     PREFIX + name
-    for name in (
-        "ACTORS ADMIN_KEY ALLOWED_HOSTS CLAIM_AHEAD CLAIM_AHEAD_SECONDS UNKNOWN_TYPE_SECONDS BACKOFF_SECONDS BROKER_URL DATABASE_POOL DATABASE_URL DATA_DIR HEARTBEAT_SECONDS HOST "
-        "JWT_ALGORITHM JWT_AUDIENCE JWT_ISSUER JWT_LEEWAY_SECONDS JWT_PUBLIC_KEY JWT_SECRET KEY LEASE_SECONDS LOG_FORMAT "
-        "LOG_LEVEL MAX_ATTEMPTS PORT RESEND_SECONDS REQUEST_SECONDS SHUTDOWN_SECONDS SQLITE_FULL_SYNC SWEEP_SECONDS API_THREADS "
-        "TIME_LIMIT_SECONDS TYPE_CONCURRENCY UPLOAD_BYTES UPKEEP_SECONDS URL WORKER_PROCESSES WORKER_THREADS "
-        "ARCHIVE_HOURS RETENTION_HOURS LLM_API_KEY LLM_MODEL LLM_URL SCAN_ALLOW WEBHOOK_ALLOW"
-    ).split()
+    for name in [
+        "ACTORS",
+        "ADMIN_KEY",
+        "ALLOWED_HOSTS",
+        "CLAIM_AHEAD",
+        "CLAIM_AHEAD_SECONDS",
+        "UNKNOWN_TYPE_SECONDS",
+        "BACKOFF_SECONDS",
+        "BROKER_URL",
+        "DATABASE_POOL",
+        "DATABASE_URL",
+        "DATA_DIR",
+        "HEARTBEAT_SECONDS",
+        "HOST",
+        "JWT_ALGORITHM",
+        "JWT_AUDIENCE",
+        "JWT_ISSUER",
+        "JWT_LEEWAY_SECONDS",
+        "JWT_PUBLIC_KEY",
+        "JWT_SECRET",
+        "KEY",
+        "LEASE_SECONDS",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "MAX_ATTEMPTS",
+        "PORT",
+        "RESEND_SECONDS",
+        "REQUEST_SECONDS",
+        "SHUTDOWN_SECONDS",
+        "SQLITE_FULL_SYNC",
+        "SWEEP_SECONDS",
+        "API_THREADS",
+        "TIME_LIMIT_SECONDS",
+        "TYPE_CONCURRENCY",
+        "UPLOAD_BYTES",
+        "UPKEEP_SECONDS",
+        "URL",
+        "WORKER_PROCESSES",
+        "WORKER_THREADS",
+        "ARCHIVE_HOURS",
+        "RETENTION_HOURS",
+        "LLM_API_KEY",
+        "LLM_MODEL",
+        "LLM_URL",
+        "SCAN_ALLOW",
+        "WEBHOOK_ALLOW",
+    ]
 )
 
 Settings = TypeVar("Settings", bound=BaseSettings)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
-from persistence.batches import among, many, run
+from persistence.batches import Batch, among, many, run
 from persistence.database import as_instant
 
 _LAST_ID = 2**63 - 1
@@ -80,7 +80,7 @@ def here(session: Session) -> Position:
 def read(session: Session, *, after: Position, watched: Watched, limit: int = 2000) -> tuple[list[Step], Position]:
     """Read on from a place.
 
-    :returns: the steps that are wanted, in order, and the place from which to read on.
+    :returns: the steps that are wanted, in the order of the feed, and the place from which to read on.
     """
     end = here(session)
     if end <= after:
@@ -101,13 +101,39 @@ def read(session: Session, *, after: Position, watched: Watched, limit: int = 20
     return steps, steps[-1].position if len(steps) == limit else end
 
 
-def of_job(session: Session, *, job_id: str, after: Position = START) -> list[Step]:
-    """List all transitions of one job that have been committed, in the order in which they happened.
+def causes(session: Session, *, of: Sequence[Step], after: Position) -> list[Step]:
+    """Find the steps that came before some steps of the same jobs and stand behind them in the order of the feed.
 
-    :param after: leave out what stands at this place and before it.
+    A transaction may be older than one whose work it goes on with: its number is then the smaller one.
+
+    :param after: the place up to which everything is known.
     """
-    rows = run(session, f"SELECT {_STEP} WHERE t.job_id = :job ORDER BY t.seq", job=job_id)
-    return [step for step in map(_step, rows) if step.position > after]
+    known = {(step.job_id, step.seq) for step in of}
+    asked = [(step.job_id, step.seq - 1) for step in of if step.seq > 1 and (step.job_id, step.seq - 1) not in known]
+    found: list[Step] = []
+    while asked:
+        batch = Batch(session, "b", {"job_id": "uuid", "seq": "int"}, asked)
+        rows = run(
+            session,
+            f"""SELECT {_STEP} JOIN {batch.sql} ON b.job_id = t.job_id AND b.seq = t.seq
+            WHERE (t.xid, t.id) > (:xid, :id)""",
+            xid=after.xid,
+            id=after.id,
+            **batch.parameters,
+        )
+        late = [_step(row) for row in rows]
+        found += late
+        asked = [(step.job_id, step.seq - 1) for step in late if step.seq > 1]
+    return found
+
+
+def of_job(session: Session, *, job_id: str, after: int = 0) -> list[Step]:
+    """List the transitions of one job in the order in which they happened.
+
+    :param after: the `seq` after which to begin.
+    """
+    rows = run(session, f"SELECT {_STEP} WHERE t.job_id = :job AND t.seq > :after ORDER BY t.seq", job=job_id, after=after)
+    return [_step(row) for row in rows]
 
 
 def progress(session: Session, *, watched: Watched) -> list[Progress]:

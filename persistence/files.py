@@ -40,9 +40,7 @@ class FileChunk(SQLModel, table=True):
     content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-def save(
-    session: Session, *, job_id: str, name: str, media_type: str, chunks: Iterable[bytes], now: Any
-) -> int:
+def save(session: Session, *, job_id: str, name: str, media_type: str, chunks: Iterable[bytes], now: Any) -> int:
     """Attach a file to a job, in place of an earlier one of that name.
 
     :param chunks: the content in pieces of at most `CHUNK_BYTES` bytes.

@@ -22,9 +22,7 @@ class Filters:
     tag: str | None = None
 
 
-def ids(
-    session: Session, *, user_id: str | None, filters: Filters, before: str | None, limit: int
-) -> tuple[list[str], bool]:
+def ids(session: Session, *, user_id: str | None, filters: Filters, before: str | None, limit: int) -> tuple[list[str], bool]:
     """List the ids of a page of jobs, newest first.
 
     :param user_id: whose jobs; None for everybody's.
@@ -68,9 +66,7 @@ def _within(rows: Sequence[Any], limit: int) -> tuple[list[str], bool]:
 def _of_user(filters: Filters, before: str | None, *, owner: str) -> str:
     earlier = "AND {}.{} < :before" if before else ""
     end = "ORDER BY {} DESC LIMIT :limit"
-    more = " ".join(
-        f"AND k.{column} = :{column}" for column in ("status", "type") if getattr(filters, column) is not None
-    )
+    more = " ".join(f"AND k.{column} = :{column}" for column in ("status", "type") if getattr(filters, column) is not None)
     if filters.tag is not None:
         return f"""SELECT t.job_id AS id FROM tags t JOIN jobs k ON k.id = t.job_id
         WHERE t.user_id = {owner} AND t.tag = :tag {earlier.format("t", "job_id")} {more} {end.format("t.job_id")}"""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -69,6 +70,21 @@ def get(session: Session, *, job_id: str, user_id: str | None) -> JobView:
     return views[0]
 
 
+def status(session: Session, *, job_id: str, user_id: str | None) -> Status:
+    """Read how a job stands and nothing else.
+
+    :param user_id: whose job it must be; None for anybody's.
+    :raises NotFoundError: there is no such job.
+    """
+    statement = select(Job.status).where(Job.id == job_id)
+    if user_id is not None:
+        statement = statement.where(Job.user_id == user_id)
+    found = session.scalars(statement).one_or_none()
+    if found is None:
+        raise NotFoundError
+    return Status(found)
+
+
 def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list[JobView]:
     """Read several jobs, newest first; those that are missing or somebody else's are left out."""
     statement = (
@@ -81,7 +97,7 @@ def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list
     )
     if user_id is not None:
         statement = statement.where(Job.user_id == user_id)
-    views = [JobView(job, tenant, held, most) for job, tenant, held, most in session.execute(statement)]
+    views = [JobView(job, tenant, held, most) for job, tenant, held, most in session.exec(statement)]
     attached = files.of_jobs(session, job_ids=[view.job.id for view in views])
     for view in views:
         view.files = attached.get(view.job.id, [])
@@ -89,9 +105,7 @@ def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list
     return views
 
 
-def history(
-    session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None
-) -> list[Transition]:
+def history(session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None) -> list[Transition]:
     """List a job's transitions in their order.
 
     :param after: the `seq` after which to begin.
@@ -99,17 +113,12 @@ def history(
     """
     _require(session, job_id, user_id)
     statement = (
-        select(Transition)
-        .where(Transition.job_id == job_id, Transition.seq > after)
-        .order_by(col(Transition.seq))
-        .limit(limit)
+        select(Transition).where(Transition.job_id == job_id, Transition.seq > after).order_by(col(Transition.seq)).limit(limit)
     )
     return list(session.scalars(statement))
 
 
-def attempts(
-    session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None
-) -> list[Attempt]:
+def attempts(session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None) -> list[Attempt]:
     """List a job's attempts in their order.
 
     :param after: the `seq` of the attempt after which to begin.
@@ -121,9 +130,7 @@ def attempts(
     ended = {
         step.seq - 1: step
         for step in session.scalars(
-            select(Transition).where(
-                Transition.job_id == job_id, col(Transition.seq).in_([step.seq + 1 for step in begun])
-            )
+            select(Transition).where(Transition.job_id == job_id, col(Transition.seq).in_([step.seq + 1 for step in begun]))
         )
     }
     return [_attempt(job, begin, ended.get(begin.seq)) for begin in begun]
@@ -163,16 +170,16 @@ def _explain(session: Session, queued: Sequence[JobView]) -> None:
     if not queued:
         return
     closed = pauses.active(session)
-    full = [name for (name,) in run(session, "SELECT name FROM type_limits WHERE held >= max_held")]
+    limits = {name: held >= most for name, held, most in run(session, "SELECT name, held, max_held FROM type_limits")}
     ahead = _ahead(session, [view.job for view in queued])
     for view in queued:
         job = view.job
         # What it holds itself is not ahead of it.
         view.position = 1 + max(0, view.held - 1) if job.slot else 1 + view.held + ahead[job.id]
-        view.waiting_for = _reason(view, closed, full)
+        view.waiting_for = _reason(view, closed, limits)
 
 
-def _reason(view: JobView, closed: Sequence[pauses.Scope], full: Sequence[str]) -> WaitingFor:
+def _reason(view: JobView, closed: Sequence[pauses.Scope], limits: Mapping[str, bool]) -> WaitingFor:
     job = view.job
     if job.blocked_by is not None:
         return WaitingFor(job.blocked_by)
@@ -182,9 +189,9 @@ def _reason(view: JobView, closed: Sequence[pauses.Scope], full: Sequence[str]) 
         return WaitingFor.WORKER
     if view.held >= view.max_running:
         return WaitingFor.USER_LIMIT
-    if any(fnmatchcase(job.type, name) for name in full):
-        return WaitingFor.TYPE_LIMIT
-    return WaitingFor.WORKER
+    # The longest pattern that matches a type is its limit; here by name whether it is full.
+    matching = [name for name in limits if fnmatchcase(job.type, name)]
+    return WaitingFor.TYPE_LIMIT if matching and limits[max(matching, key=len)] else WaitingFor.WORKER
 
 
 def _ahead(session: Session, jobs: Sequence[Job]) -> Mapping[str, int]:
@@ -193,26 +200,26 @@ def _ahead(session: Session, jobs: Sequence[Job]) -> Mapping[str, int]:
     A page's jobs are often neighbours in one lane. Each counts from the one before it in the page, so that the lane is
     gone through once and not once a job.
     """
-    lanes: defaultdict[tuple[str, str, int], list[str]] = defaultdict(list)
+    lanes: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
     for job in jobs:
-        lanes[job.user_id, job.queue, job.priority].append(job.id)
+        lanes[job.user_id, job.priority].append(job.id)
     firsts: list[tuple[Any, ...]] = []
     others: list[tuple[Any, ...]] = []
     for lane, ids in lanes.items():
         ids.sort()
         firsts.append((*lane, ids[0]))
-        others += [(*lane, before, after) for before, after in zip(ids, ids[1:], strict=False)]
+        others += [(*lane, before, after) for before, after in pairwise(ids)]
     counts = {str(id_): int(n) for id_, n in _count(session, _FIRST, firsts)}
     steps = {str(id_): int(n) for id_, n in _count(session, _NEXT, others)}
     for ids in lanes.values():
-        for before, after in zip(ids, ids[1:], strict=False):
+        for before, after in pairwise(ids):
             counts[after] = counts[before] + steps[after]
     return counts
 
 
-_COLUMNS = {"user_id": "uuid", "queue": "text", "priority": "int"}
+_COLUMNS = {"user_id": "uuid", "priority": "int"}
 _LANE = """SELECT count(*) FROM jobs j WHERE j.status = 'queued' AND j.blocked_by IS NULL AND NOT j.slot
-    AND j.user_id = b.user_id AND j.queue = b.queue"""
+    AND j.user_id = b.user_id"""
 _FIRST = (
     {**_COLUMNS, "id": "uuid"},
     f"SELECT b.id, ({_LANE} AND j.priority > b.priority) + ({_LANE} AND j.priority = b.priority AND j.id < b.id) FROM ",

@@ -38,7 +38,7 @@ class Job(SQLModel, table=True):
         CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
         CheckConstraint("attempt >= 0 AND claim_no >= 0 AND dispatch_no >= 0", name="counts"),
         CheckConstraint("(finished_at IS NULL) = (status IN ('queued', 'processing'))", name="finished_when_final"),
-        _partial("ix_jobs_lane", "user_id", "queue", "priority DESC", "id", where=IN_LANE),
+        _partial("ix_jobs_lane", "user_id", "priority DESC", "id", where=IN_LANE),
         _partial("ix_jobs_due", "run_after", where=NOT_DUE),
         _partial("ix_jobs_dispatched", "dispatched_at", where=DISPATCHED),
         _partial("ix_jobs_dependants", "id", where=DEPENDANT),
@@ -105,6 +105,4 @@ class Dependency(SQLModel, table=True):
 
     __tablename__ = "dependencies"
     job_id: str = Field(sa_column=Column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True))
-    parent_id: str = Field(
-        sa_column=Column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True)
-    )
+    parent_id: str = Field(sa_column=Column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True))

@@ -69,9 +69,7 @@ def create(session: Session, *, user_id: str, scope: str, expires_at: datetime |
         raise ValidationError("expires_at: lies in the past", field="expires_at")
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LENGTH))
     key = f"{_MARK}_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    row = ApiKey(
-        user_id=user_id, prefix=prefix, secret_hash=secret_hash(key), scope=scope, created_at=now, expires_at=expires_at
-    )
+    row = ApiKey(user_id=user_id, prefix=prefix, secret_hash=secret_hash(key), scope=scope, created_at=now, expires_at=expires_at)
     session.add(row)
     session.flush()
     return row, key

@@ -9,18 +9,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from sqlmodel import Session
 
 from persistence import admission, attempts, counters, dispatch, due
 from persistence.database import Database, is_repeatable
-from persistence.errors import DatabaseUnavailableError, GreenroomError
+from persistence.errors import DatabaseUnavailableError
+from persistence.turn import MOST_OUTCOMES, MOST_UNITS, Call, Done, Message, Request, Source, Turn, answer, drain, refuse
 
-_MOST_OUTCOMES = 512
-_MOST_UNITS = 256
 _MOST_PENDING_OUTCOMES = 4096
 _ROUNDS_BEFORE_WAITING = 3
 _IDLE_SECONDS = 0.25
@@ -28,56 +26,6 @@ _DUE_EVERY_SECONDS = 0.05
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 log = structlog.get_logger(__name__)
-
-
-class Source(Protocol):
-    """Where a ledger that serves a worker learns how much work is wanted, and delivers it."""
-
-    mode: dispatch.Mode
-
-    def wanted(self) -> dispatch.Wanted | None:
-        """Say what may be taken on now; None when there is no room."""
-
-    def deliver(self, taken: list[dispatch.Taken]) -> None:
-        """Receive the claims of a turn, after its commit."""
-
-    def settle(self, outcomes: list[attempts.Outcome]) -> None:
-        """Learn which outcomes are committed, or refused by their fence."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """A write of any kind that somebody waits for."""
-
-    write: Callable[[Session], Any]
-    future: "Future[Any]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class _Submission:
-    unit: admission.Unit
-    future: "Future[admission.Admitted]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class _Message:
-    job_id: str
-    dispatch_no: int
-    future: "Future[dispatch.Taken | None]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one transaction writes."""
-
-    outcomes: list[attempts.Outcome] = field(default_factory=list)
-    submissions: list[_Submission] = field(default_factory=list)
-    messages: list[_Message] = field(default_factory=list)
-    calls: list[_Call] = field(default_factory=list)
-    repeated: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.outcomes or self.submissions or self.messages or self.calls)
 
 
 class Ledger:
@@ -105,9 +53,9 @@ class Ledger:
         self._after_commit = after_commit
         self._ready = threading.Condition()
         self._outcomes: deque[attempts.Outcome] = deque()
-        self._submissions: deque[_Submission] = deque()
-        self._messages: deque[_Message] = deque()
-        self._calls: deque[_Call] = deque()
+        self._submissions: deque[Request] = deque()
+        self._messages: deque[Message] = deque()
+        self._calls: deque[Call] = deque()
         self._woken = False
         self._closing = False
         self._given_up: BaseException | None = None
@@ -144,25 +92,27 @@ class Ledger:
         :raises DatabaseUnavailableError: no commit within the time; whether one comes later cannot be known, so a caller
             who wants to be sure repeats with an idempotency key.
         """
-        entry = _Submission(unit)
+        entry = Request(unit)
         self._put(self._submissions, entry)
-        return self._wait(entry.future, timeout_seconds)
+        admitted: admission.Admitted = self._wait(entry.future, timeout_seconds)
+        return admitted
 
     def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
         """Claim the job of a message and wait for the commit.
 
         :returns: None when the message is a duplicate or an old one.
         """
-        entry = _Message(job_id, dispatch_no)
+        entry = Message(job_id, dispatch_no)
         self._put(self._messages, entry)
-        return self._wait(entry.future, timeout_seconds)
+        claimed: dispatch.Taken | None = self._wait(entry.future, timeout_seconds)
+        return claimed
 
     def write(self, write: Callable[[Session], Any], *, timeout_seconds: float = 30.0) -> Any:
         """Run a write in a transaction of this thread and wait for the commit.
 
         :returns: what the write returned.
         """
-        entry = _Call(write)
+        entry = Call(write)
         self._put(self._calls, entry)
         return self._wait(entry.future, timeout_seconds)
 
@@ -208,7 +158,7 @@ class Ledger:
                 turn, looks = self._next()
                 if turn is None:
                     return
-                self._repeat(turn, looks)
+                self._repeat(turn, looks=looks)
                 with self._ready:
                     self._in_turn = False
                     self._ready.notify_all()
@@ -224,7 +174,7 @@ class Ledger:
             if self._session is not None:
                 self._session.close()
 
-    def _next(self) -> tuple[_Turn | None, bool]:
+    def _next(self) -> tuple[Turn | None, bool]:
         with self._ready:
             if not self._pending() and not self._woken:
                 if self._closing:
@@ -235,22 +185,22 @@ class Ledger:
                     return None, False
             self._woken = False
             self._in_turn = True
-            turn = _Turn(
-                _drain(self._outcomes, _MOST_OUTCOMES),
-                _drain(self._submissions, _MOST_UNITS),
-                _drain(self._messages, _MOST_OUTCOMES),
-                _drain(self._calls, 1),
+            turn = Turn(
+                drain(self._outcomes, MOST_OUTCOMES),
+                drain(self._submissions, MOST_UNITS),
+                drain(self._messages, MOST_OUTCOMES),
+                drain(self._calls, 1),
             )
             self._ready.notify_all()
             return turn, not self._closing
 
-    def _repeat(self, turn: _Turn, looks: bool) -> None:
+    def _repeat(self, turn: Turn, *, looks: bool) -> None:
         """Write a turn, again and again while the database is away; whatever is at fault itself is set apart."""
         tries = 0
         while True:
             try:
                 self._write(turn, looks=looks)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told apart below; what is at fault itself is raised to its caller
                 self._roll_back()
                 if is_repeatable(error):
                     pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
@@ -265,96 +215,101 @@ class Ledger:
                 self._bisect(turn, error)
             return
 
-    def _refuse_waiting(self, turn: _Turn, error: Exception, tries: int) -> None:
+    def _refuse_waiting(self, turn: Turn, error: Exception, tries: int) -> None:
         """Answer callers of the API rather than let them hang while the database is away; a worker's writes are kept."""
         if tries < len(_RETRY_SECONDS):
             return
-        for entry in [*turn.submissions, *turn.calls]:
-            _fail(entry.future, error)
+        for future in turn.futures(with_messages=False):
+            refuse(future, error)
         turn.submissions, turn.calls = [], []
 
-    def _bisect(self, turn: _Turn, error: Exception) -> None:
+    def _bisect(self, turn: Turn, error: Exception) -> None:
         """Write each part of a turn on its own, so that one bad part does not take the others with it."""
-        parts: list[_Turn] = [_Turn(outcomes=[outcome]) for outcome in turn.outcomes]
-        parts += [_Turn(submissions=[entry]) for entry in turn.submissions]
-        parts += [_Turn(messages=[entry]) for entry in turn.messages]
-        parts += [_Turn(calls=[entry]) for entry in turn.calls]
+        parts: list[Turn] = [Turn(outcomes=[outcome]) for outcome in turn.outcomes]
+        parts += [Turn(submissions=[entry]) for entry in turn.submissions]
+        parts += [Turn(messages=[entry]) for entry in turn.messages]
+        parts += [Turn(calls=[entry]) for entry in turn.calls]
         if not parts:
             raise error
         if len(parts) > 1:
             for part in parts:
                 self._repeat(part, looks=False)
             return
-        for entry in [*turn.submissions, *turn.messages, *turn.calls]:
-            _fail(entry.future, error)
+        for future in turn.futures():
+            refuse(future, error)
         for outcome in turn.outcomes:
             if outcome.reason == attempts.RESULT_REFUSED:
                 raise error
             log.error("ledger.result_refused", job=outcome.job_id, error=type(error).__name__)
-            self._repeat(_Turn(outcomes=[attempts.refused(outcome, error)]), looks=False)
+            self._repeat(Turn(outcomes=[attempts.refused(outcome, error)]), looks=False)
 
-    def _write(self, turn: _Turn, *, looks: bool) -> None:
+    def _write(self, turn: Turn, *, looks: bool) -> None:
         wanted = self._source.wanted() if looks and self._source is not None else None
         promotes = looks and self.worker_id is not None and time.monotonic() >= self._next_due
         if not turn and wanted is None and not promotes:
             return
         session = self._open()
-        outcomes, submissions = turn.outcomes, turn.submissions
-        answers: list[admission.Admitted | GreenroomError] = []
-        if outcomes or submissions:
-            users = self._lock(session, turn)
-            outcomes = [outcome for outcome in outcomes if outcome.user_id in users.rows]
-            submissions = [entry for entry in submissions if entry.unit.user_id in users.rows]
-            if outcomes and self.worker_id is not None:
-                attempts.finish(session, self.worker_id, outcomes, users)
-            answers = admission.submit(session, [entry.unit for entry in submissions], repeated=turn.repeated)
-        claims = {}
-        if turn.messages and self.worker_id is not None:
-            claims = attempts.claim(session, self.worker_id, [(m.job_id, m.dispatch_no) for m in turn.messages])
-        results = [entry.write(session) for entry in turn.calls]
+        done = self._write_entries(session, turn)
         if promotes:
-            due.promote(session)
-            soonest = due.seconds_to_next(session)
-            self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, min(_IDLE_SECONDS, soonest or _IDLE_SECONDS))
+            self._promote(session)
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode)
         turn.repeated = True
         session.commit()
         self.turns += 1
-        self._keep_back(turn, outcomes, submissions)
-        for entry, answer in zip(submissions, answers, strict=True):
-            _answer(entry.future, answer)
-        for message in turn.messages:
-            _answer(message.future, claims.get((message.job_id, message.dispatch_no)))
-        for call, result in zip(turn.calls, results, strict=True):
-            _answer(call.future, result)
-        if self._source is not None and outcomes:
-            self._source.settle(outcomes)
-        if self._source is not None and taken:
-            self._source.deliver(taken)
-        if submissions and self._after_commit is not None:
+        self._keep_back(turn, done.written)
+        if self._source is not None:
+            if done.written.outcomes:
+                self._source.settle(done.written.outcomes)
+            if taken:
+                self._source.deliver(taken)
+        for future, value in done.answers:
+            answer(future, value)
+        if done.written.submissions and self._after_commit is not None:
             self._after_commit()
 
-    def _lock(self, session: Session, turn: _Turn) -> counters.LockedUsers:
+    def _write_entries(self, session: Session, turn: Turn) -> Done:
+        """Write what threads have handed over, but for the entries of users that are locked elsewhere."""
+        done = Done(Turn(messages=turn.messages, calls=turn.calls))
+        if turn.outcomes or turn.submissions:
+            users = self._lock(session, turn)
+            outcomes = [outcome for outcome in turn.outcomes if outcome.user_id in users.rows]
+            submissions = [entry for entry in turn.submissions if entry.unit.user_id in users.rows]
+            if outcomes and self.worker_id is not None:
+                attempts.finish(session, self.worker_id, outcomes, users)
+            admitted = admission.submit(session, [entry.unit for entry in submissions], repeated=turn.repeated)
+            done.written.outcomes, done.written.submissions = outcomes, submissions
+            done.answers += zip((entry.future for entry in submissions), admitted, strict=True)
+        if turn.messages and self.worker_id is not None:
+            claims = attempts.claim(session, self.worker_id, [(m.job_id, m.dispatch_no) for m in turn.messages])
+            done.answers += [(m.future, claims.get((m.job_id, m.dispatch_no))) for m in turn.messages]
+        done.answers += [(call.future, call.write(session)) for call in turn.calls]
+        return done
+
+    def _promote(self, session: Session) -> None:
+        due.promote(session)
+        soonest = due.seconds_to_next(session)
+        wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)
+        self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
+
+    def _lock(self, session: Session, turn: Turn) -> counters.LockedUsers:
         """Lock the users of a turn: first only those that are free, so that one locked user does not stop all others."""
         wanted = {outcome.user_id for outcome in turn.outcomes} | {entry.unit.user_id for entry in turn.submissions}
         patient = self._kept_back < _ROUNDS_BEFORE_WAITING
         users = counters.lock_users(session, wanted, skip_locked=patient)
         return users if users.rows else counters.lock_users(session, wanted)
 
-    def _keep_back(
-        self, turn: _Turn, outcomes: list[attempts.Outcome], submissions: list[_Submission]
-    ) -> None:
+    def _keep_back(self, turn: Turn, written: Turn) -> None:
         """Put what was left out of a turn first in the next one."""
-        if len(outcomes) == len(turn.outcomes) and len(submissions) == len(turn.submissions):
+        if len(written.outcomes) == len(turn.outcomes) and len(written.submissions) == len(turn.submissions):
             self._kept_back = 0
             return
         self._kept_back += 1
-        written = {id(entry) for entry in (*outcomes, *submissions)}
+        done = {id(entry) for entry in (*written.outcomes, *written.submissions)}
         with self._ready:
-            self._outcomes.extendleft(reversed([entry for entry in turn.outcomes if id(entry) not in written]))
-            self._submissions.extendleft(reversed([entry for entry in turn.submissions if id(entry) not in written]))
+            self._outcomes.extendleft(reversed([entry for entry in turn.outcomes if id(entry) not in done]))
+            self._submissions.extendleft(reversed([entry for entry in turn.submissions if id(entry) not in done]))
 
     def _open(self) -> Session:
         if self._session is None:
@@ -366,24 +321,3 @@ class Ledger:
         if session is not None:
             # The connection may be what is broken: it goes back to the pool, which looks before it lends it again.
             session.close()
-
-
-def _drain(queue: "deque[Any]", most: int) -> list[Any]:
-    return [queue.popleft() for _ in range(min(len(queue), most))]
-
-
-def _answer(future: "Future[Any]", answer: Any) -> None:
-    if future.cancelled():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
-
-
-def _fail(future: "Future[Any]", error: Exception) -> None:
-    if is_repeatable(error) and not isinstance(error, GreenroomError):
-        unavailable = DatabaseUnavailableError()
-        unavailable.__cause__ = error
-        error = unavailable
-    _answer(future, error)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError, GreenroomError
@@ -113,9 +113,12 @@ def _gate(database: Database) -> Iterator[None]:
 
 def _prepare(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
-        # Alembic's way to change a table is to copy and drop it, and the drop would take the children along. The pragma
-        # does nothing inside a transaction, so it goes past SQLAlchemy, which would begin one.
-        cast("sqlite3.Connection", connection.connection.driver_connection).execute("PRAGMA foreign_keys = OFF")
+        # Alembic's way to change a table is to copy and drop it. The drop would take the children along, and the new
+        # table could not get its name while another one's trigger speaks of the old one. The pragmas do nothing inside a
+        # transaction, so they go past SQLAlchemy, which would begin one.
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute("PRAGMA legacy_alter_table = ON")
         return
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_GATE})"))
     # From here on it waits for tables, behind which all others would wait in turn.
@@ -161,14 +164,15 @@ def _copy(file: Path, number: str) -> None:
         source.backup(copy)
 
 
-def _explained(error: SQLAlchemyError) -> GreenroomError:
-    if is_repeatable(error):
-        return DatabaseUnavailableError(f"the database cannot be reached: {getattr(error, 'orig', error)}")
-    if getattr(getattr(error, "orig", None), "sqlstate", None) == "42501":  # insufficient_privilege
+def _explained(error: DBAPIError) -> GreenroomError:
+    cause = error.orig
+    if is_repeatable(error) and getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+        return DatabaseUnavailableError(f"the database cannot be reached: {cause}")
+    if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
         return MigrationRefusedError(
             "the database is not up to date, and this role may not change it: run `greenroom migrate` as its owner"
         )
-    return MigrationRefusedError(f"the migration failed: {getattr(error, 'orig', error)}")
+    return MigrationRefusedError(f"the migration failed: {cause}")
 
 
 def write_next(message: str) -> Path:

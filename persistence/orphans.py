@@ -9,6 +9,7 @@ from persistence import counters, dead_letters, transitions
 from persistence.attempts import Ending, Outcome
 from persistence.batches import among, many, run
 from persistence.dead_letters import fingerprint_of
+from persistence.states import Status
 
 _CHUNK = 200
 NO_PROCESSOR = "NoProcessor"
@@ -24,7 +25,11 @@ def unknown_types(session: Session, *, known: Collection[str]) -> list[str]:
         SELECT type FROM kinds WHERE type IS NOT NULL""",
     )
     strangers = [kind for (kind,) in rows if kind not in known]
-    return [kind for kind in strangers if run(session, f"SELECT 1 FROM jobs WHERE type = :kind AND {_IN_LANE} LIMIT 1", kind=kind).first()]
+    return [
+        kind
+        for kind in strangers
+        if run(session, f"SELECT 1 FROM jobs WHERE type = :kind AND {_IN_LANE} LIMIT 1", kind=kind).first()
+    ]
 
 
 def fail_type(session: Session, *, kind: str, worker_id: str) -> int:
@@ -41,18 +46,28 @@ def fail_type(session: Session, *, kind: str, worker_id: str) -> int:
     error = msgspec.json.encode({"type": NO_PROCESSOR, "message": message, "retryable": False, "attempt": 1}).decode()
     claimed = run(
         session,
-        f"""UPDATE jobs SET status = 'processing', attempt = attempt + 1, claim_no = claim_no + 1, seq = seq + 1, worker_id = :worker,
+        f"""UPDATE jobs SET status = 'processing', attempt = attempt + 1, claim_no = claim_no + 1, seq = seq + 1,
+            worker_id = :worker,
             started_at = :now WHERE id {among(session, "ids")} AND {_IN_LANE} RETURNING id, user_id, claim_no, attempt""",
         ids=many(session, [str(row.id) for row in waiting if str(row.user_id) in users.rows]),
         worker=worker_id,
         now=users.now,
     ).all()
     outcomes = [
-        Outcome(str(job_id), str(user_id), claim_no, attempt, Ending.FAILED, error=error, reason="no processor", fingerprint=fingerprint_of(NO_PROCESSOR, kind))
+        Outcome(
+            str(job_id),
+            str(user_id),
+            claim_no,
+            attempt,
+            Ending.FAILED,
+            error=error,
+            reason="no processor",
+            fingerprint=fingerprint_of(NO_PROCESSOR, kind),
+        )
         for job_id, user_id, claim_no, attempt in claimed
     ]
     ids = [outcome.job_id for outcome in outcomes]
-    transitions.record(session, ids, before=transitions.Status.QUEUED, now=users.now)
+    transitions.record(session, ids, before=Status.QUEUED, now=users.now)
     run(
         session,
         f"""UPDATE jobs SET status = 'failed', seq = seq + 1, finished_at = :now, error = :error
@@ -61,7 +76,9 @@ def fail_type(session: Session, *, kind: str, worker_id: str) -> int:
         now=users.now,
         error=error,
     )
-    transitions.record_outcomes(session, [(o.job_id, "processing", o.attempt, o.reason, o.error) for o in outcomes], now=users.now)
+    transitions.record_outcomes(
+        session, [(o.job_id, "processing", o.attempt, o.reason, o.error) for o in outcomes], now=users.now
+    )
     dead_letters.bury(session, outcomes, now=users.now)
     change = counters.Change()
     for outcome in outcomes:

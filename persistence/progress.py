@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
-from persistence.batches import Batch, run
+from persistence.batches import Batch, run, word
 
 
 def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, float, str | None]]) -> None:
@@ -18,7 +18,7 @@ def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, f
     run(
         session,
         f"""UPDATE jobs SET progress_percent = b.percent, progress_note = b.note FROM {batch.sql}
-        WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker AND jobs.status = 'processing'""",
+        WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker AND {word("jobs.status")} = 'processing'""",
         worker=worker_id,
         **batch.parameters,
     )

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import ColumnElement, TextClause, func, text
 from sqlmodel import Session, col, select
 
 from persistence import counters, transitions
 from persistence.admission import RETRY_AFTER_SECONDS
-from persistence.batches import run
+from persistence.batches import Batch, among, many, run
 from persistence.dead_letters import DeadLetter, get
 from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError
 from persistence.states import Status
@@ -54,7 +55,7 @@ def replay(session: Session, *, letter_id: str, user_id: str | None, payload: st
     user = users.rows[letter.user_id]
     if user.unfinished >= user.max_active:
         raise ConcurrentJobLimitError(limit=user.max_active, retry_after=RETRY_AFTER_SECONDS)
-    if not _requeue(session, letter, payload):
+    if not _requeue(session, [letter], payload):
         raise IllegalTransitionError("the job of this dead letter is not failed any more")
     _count(session, [letter], users)
     return letter.job_id
@@ -74,71 +75,75 @@ def replay_many(
     :param before: only those that died before this moment.
     :param after: the last id of the chunk before.
     """
-    letters = matching(session, user_id=user_id, type=type, fingerprint=fingerprint, before=before, after=after)
+    statement = select(DeadLetter).where(*_conditions(user_id, type, fingerprint, before))
+    if after is not None:
+        statement = statement.where(col(DeadLetter.id) > after)
+    letters = session.scalars(statement.order_by(col(DeadLetter.id)).limit(CHUNK)).all()
     if not letters:
         return Replayed([], 0, None)
     users = counters.lock_users(session, {letter.user_id for letter in letters})
-    replayed: list[DeadLetter] = []
-    refused = 0
+    chosen: list[DeadLetter] = []
     for letter in letters:
         user = users.rows[letter.user_id]
-        if user.unfinished >= user.max_active:
-            refused += 1
-            continue
-        marked = run(
-            session,
-            """UPDATE dead_letters SET replayed_at = :now WHERE id = :id AND replayed_at IS NULL
-            AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = dead_letters.job_id AND j.status = 'failed'
-                AND j.claim_no = dead_letters.claim_no) RETURNING id""",
-            now=users.now,
-            id=letter.id,
-        ).first()
-        if marked is not None and _requeue(session, letter, None):
+        if user.unfinished < user.max_active:
             user.unfinished += 1
-            replayed.append(letter)
+            chosen.append(letter)
+    marked = run(
+        session,
+        f"""UPDATE dead_letters SET replayed_at = :now WHERE id {among(session, "ids")} AND replayed_at IS NULL
+        AND {_REPLAYABLE} RETURNING id""",
+        now=users.now,
+        ids=many(session, [letter.id for letter in chosen]),
+    )
+    ids = {str(row.id) for row in marked}
+    replayed = _requeue(session, [letter for letter in chosen if letter.id in ids])
     _count(session, replayed, users)
-    return Replayed([letter.job_id for letter in replayed], refused, letters[-1].id)
+    return Replayed([letter.job_id for letter in replayed], len(letters) - len(chosen), letters[-1].id)
 
 
-def matching(
+def count(
     session: Session,
     *,
     user_id: str | None,
     type: str | None = None,
     fingerprint: str | None = None,
     before: datetime | None = None,
-    after: str | None = None,
-    limit: int = CHUNK,
-) -> Sequence[DeadLetter]:
-    """List dead letters that were not replayed, oldest first."""
-    statement = select(DeadLetter).where(col(DeadLetter.replayed_at).is_(None)).order_by(col(DeadLetter.id)).limit(limit)
-    conditions = {
-        DeadLetter.user_id: user_id,
-        DeadLetter.type: type,
-        DeadLetter.fingerprint: fingerprint,
-    }
-    for column, value in conditions.items():
-        if value is not None:
-            statement = statement.where(col(column) == value)
+) -> int:
+    """Count the dead letters whose jobs can be replayed."""
+    conditions = _conditions(user_id, type, fingerprint, before)
+    return session.scalars(select(func.count()).select_from(DeadLetter).where(*conditions)).one()
+
+
+# A letter of an earlier claim is history: its job failed again since, and has a newer letter.
+_REPLAYABLE = """EXISTS (SELECT 1 FROM jobs j WHERE j.id = dead_letters.job_id AND j.status = 'failed' AND NOT j.slot
+    AND j.claim_no = dead_letters.claim_no)"""
+
+
+def _conditions(
+    user_id: str | None, type: str | None, fingerprint: str | None, before: datetime | None
+) -> list[ColumnElement[bool] | TextClause]:
+    equal = {DeadLetter.user_id: user_id, DeadLetter.type: type, DeadLetter.fingerprint: fingerprint}
+    conditions: list[ColumnElement[bool] | TextClause] = [text(f"replayed_at IS NULL AND {_REPLAYABLE}")]
+    conditions += [col(column) == value for column, value in equal.items() if value is not None]
     if before is not None:
-        statement = statement.where(col(DeadLetter.died_at) < before)
-    if after is not None:
-        statement = statement.where(col(DeadLetter.id) > after)
-    return session.scalars(statement).all()
+        conditions.append(col(DeadLetter.died_at) < before)
+    return conditions
 
 
-def _requeue(session: Session, letter: DeadLetter, payload: str | None) -> bool:
-    row = run(
+def _requeue(session: Session, letters: Sequence[DeadLetter], payload: str | None = None) -> list[DeadLetter]:
+    batch = Batch(session, "b", {"id": "uuid", "claim_no": "int"}, [(letter.job_id, letter.claim_no) for letter in letters])
+    rows = run(
         session,
-        """UPDATE jobs SET status = 'queued', attempt = 0, rescues = 0, resends = 0, seq = seq + 1, blocked_by = NULL,
+        f"""UPDATE jobs SET status = 'queued', attempt = 0, rescues = 0, resends = 0, seq = jobs.seq + 1, blocked_by = NULL,
             run_after = NULL, dispatched_at = NULL, started_at = NULL, finished_at = NULL, worker_id = NULL, result = NULL,
-            error = NULL, progress_percent = 0, progress_note = NULL, payload = coalesce(:payload, payload)
-        WHERE id = :id AND claim_no = :claim_no AND status = 'failed' AND NOT slot RETURNING id""",
-        id=letter.job_id,
-        claim_no=letter.claim_no,
+            error = NULL, progress_percent = 0, progress_note = NULL, payload = coalesce(:payload, jobs.payload)
+        FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.status = 'failed' AND NOT jobs.slot
+        RETURNING jobs.id""",
         payload=payload,
-    ).first()
-    return row is not None
+        **batch.parameters,
+    )
+    moved = {str(row.id) for row in rows}
+    return [letter for letter in letters if letter.job_id in moved]
 
 
 def _count(session: Session, letters: Sequence[DeadLetter], users: counters.LockedUsers) -> None:

@@ -9,6 +9,7 @@ from persistence import counters, dead_letters, transitions
 from persistence.attempts import Ending, Outcome
 from persistence.batches import among, many, run
 from persistence.dead_letters import fingerprint_of
+from persistence.states import Status
 
 _CHUNK = 200
 WORKER_LOST = "WorkerLost"
@@ -60,7 +61,7 @@ def _requeue(session: Session, ids: Sequence[str], users: counters.LockedUsers, 
         change.clock(user, -charge)
         change.ready(user, 1)
     moved = [str(row.id) for row in rows]
-    transitions.record(session, moved, before=transitions.Status.PROCESSING, now=users.now, reason="worker lost")
+    transitions.record(session, moved, before=Status.PROCESSING, now=users.now, reason="worker lost")
     return len(rows)
 
 
@@ -90,9 +91,7 @@ def _fail(session: Session, ids: Sequence[str], users: counters.LockedUsers, cha
     return fail_all(session, outcomes, users, change)
 
 
-def fail_all(
-    session: Session, outcomes: Sequence[Outcome], users: counters.LockedUsers, change: counters.Change
-) -> int:
+def fail_all(session: Session, outcomes: Sequence[Outcome], users: counters.LockedUsers, change: counters.Change) -> int:
     """Fail processing jobs that no worker will end, with a dead letter each; their users' rows are locked.
 
     :param change: takes what comes back; its caller writes it.

@@ -18,12 +18,12 @@ def overdue(session: Session, *, after_seconds: float) -> list[Taken]:
 
     A new number would starve a consumer that is slower than the re-send; the wait doubles with each re-send of a job.
     """
+    doublings = " ".join(f"WHEN {count} THEN {2**count}" for count in range(_MOST_DOUBLINGS))
+    waits = f"CASE resends {doublings} ELSE {2**_MOST_DOUBLINGS} END"
     rows = run(
         session,
         f"""UPDATE jobs SET resends = resends + 1, dispatched_at = :now WHERE id IN (
-            SELECT id FROM jobs WHERE status = 'queued' AND slot AND moment_after(dispatched_at,
-                :after * CASE resends {" ".join(f"WHEN {n} THEN {2**n}" for n in range(_MOST_DOUBLINGS))} ELSE {2**_MOST_DOUBLINGS} END
-            ) <= :now ORDER BY dispatched_at LIMIT {_CHUNK})
+            SELECT id FROM jobs WHERE status = 'queued' AND slot AND moment_after(dispatched_at, :after * {waits}) <= :now ORDER BY dispatched_at LIMIT {_CHUNK})
         AND status = 'queued' AND slot RETURNING {RETURNED}""",
         after=float(after_seconds),
         now=database_now(session),

@@ -17,9 +17,7 @@ class DatabaseSettings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="`postgresql://…` or `sqlite:///…`; unset: SQLite in the data directory."
     )
-    sqlite_full_sync: bool = Field(
-        default=False, description="Sync every commit of SQLite to the disk, at about half the speed."
-    )
+    sqlite_full_sync: bool = Field(default=False, description="Sync every commit of SQLite to the disk, at about half the speed.")
     database_pool: int = Field(16, ge=1, le=200, description="Connections to PostgreSQL that one process may open.")
 
     @field_validator("database_url")

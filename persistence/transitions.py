@@ -58,7 +58,8 @@ def record(session: Session, job_ids: Sequence[str], *, before: Status, now: Any
     run(
         session,
         f"""INSERT INTO transitions (job_id, user_id, seq, from_status, to_status, attempt, claim_no, at, worker_id, reason)
-        SELECT j.id, j.user_id, j.seq, CAST(:before AS varchar), j.status, j.attempt, j.claim_no, :now, j.worker_id, CAST(:reason AS varchar)
+        SELECT j.id, j.user_id, j.seq, CAST(:before AS varchar), j.status, j.attempt, j.claim_no, :now, j.worker_id,
+            CAST(:reason AS varchar)
         FROM jobs j WHERE j.id {among(session, "ids")}""",
         ids=many(session, job_ids),
         before=str(before),
@@ -67,9 +68,7 @@ def record(session: Session, job_ids: Sequence[str], *, before: Status, now: Any
     )
 
 
-def record_outcomes(
-    session: Session, steps: Sequence[tuple[str, str, int, str | None, str | None]], *, now: Any
-) -> None:
+def record_outcomes(session: Session, steps: Sequence[tuple[str, str, int, str | None, str | None]], *, now: Any) -> None:
     """Write the transitions that end attempts.
 
     :param steps: for each job its id, the status before, the attempt's number, the reason and the error as JSON text.
@@ -87,4 +86,3 @@ def record_outcomes(
         now=now,
         **batch.parameters,
     )
-

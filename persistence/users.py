@@ -226,7 +226,13 @@ def put_tier(session: Session, *, name: str, limits: dict[str, int]) -> tuple[Ti
     ).one_or_none()
     if created is None:
         assignments = ", ".join(f"{limit} = :{limit}" for limit in limits)
-        run(session, f"UPDATE tiers SET changed_at = :now, {assignments} WHERE name = :name", name=name, now=now, **limits)
+        run(
+            session,
+            f"UPDATE tiers SET changed_at = :now, {assignments} WHERE name = :name",
+            name=name,
+            now=now,
+            **limits,
+        )
     return session.exec(select(Tier).where(Tier.name == name).execution_options(populate_existing=True)).one(), bool(created)
 
 

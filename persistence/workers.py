@@ -47,9 +47,7 @@ class Pause(SQLModel, table=True):
     paused_at: datetime = tables.instant(nullable=False)
 
 
-def register(
-    session: Session, *, worker_id: str, name: str, queues: Sequence[str], types: Sequence[str], threads: int
-) -> None:
+def register(session: Session, *, worker_id: str, name: str, queues: Sequence[str], types: Sequence[str], threads: int) -> None:
     """Enter a worker process, alive from now on."""
     run(
         session,

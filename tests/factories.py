@@ -79,9 +79,7 @@ def take(
     return dispatch.take(session, wanted, mode)
 
 
-def finish(
-    session: Session, worker_id: str, taken: dispatch.Taken, ending: attempts.Ending, **words: Any
-) -> set[str]:
+def finish(session: Session, worker_id: str, taken: dispatch.Taken, ending: attempts.Ending, **words: Any) -> set[str]:
     """Write the outcome of one claim."""
     outcome = attempts.Outcome(taken.id, taken.user_id, taken.claim_no, taken.attempt, ending, **words)
     users = counters.lock_users(session, [taken.user_id])
@@ -91,9 +89,7 @@ def finish(
 def fail(session: Session, worker_id: str, taken: dispatch.Taken, kind: str = "ValueError") -> set[str]:
     """Fail a claim for good, with an error of the given kind and a dead letter."""
     error = f'{{"type":"{kind}","message":"no good","retryable":false,"attempt":{taken.attempt}}}'
-    return finish(
-        session, worker_id, taken, attempts.Ending.FAILED, error=error, traceback="Traceback", fingerprint=kind
-    )
+    return finish(session, worker_id, taken, attempts.Ending.FAILED, error=error, traceback="Traceback", fingerprint=kind)
 
 
 def fetch(session: Session, table: str, id: str) -> Any:

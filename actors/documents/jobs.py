@@ -11,7 +11,8 @@ import msgspec
 
 from actors.documents import sandbox
 from actors.documents.reading.book import Converted, Described, Extracted, Inspected, Metadata
-from actors.job import Backoff, JobContext, job
+from actors.job import Backoff, JobContext, Permanent, job
+from persistence.errors import NotFoundError
 
 PDF = "book.pdf"
 TEXT = "text.json"
@@ -74,7 +75,7 @@ class ConvertRequest(msgspec.Struct, forbid_unknown_fields=True):
 )
 def upload(job: JobContext, request: UploadRequest) -> UploadedBook:
     """Check that the uploaded PDF can be read and let it be extracted."""
-    content = job.read_file(PDF)
+    content = _attached(job, PDF)
     reading = _read(job, "inspect", content)
     found = reading.result_as(Inspected)
     title = request.title or found.metadata.title
@@ -93,7 +94,7 @@ def upload(job: JobContext, request: UploadRequest) -> UploadedBook:
 )
 def extract(job: JobContext, request: ExtractRequest) -> Extracted:
     """Read the book's text and chapters into `text.json` and let it be described and converted."""
-    reading = _read(job, "extract", job.read_file(PDF, of=str(request.source)), title=request.title)
+    reading = _read(job, "extract", _attached(job, PDF, of=request.source), title=request.title)
     job.save_file(TEXT, reading.output, "application/json")
     following = {"book": str(request.book), "source": str(job.id)}
     job.submit("documents.describe", following)
@@ -111,7 +112,7 @@ def extract(job: JobContext, request: ExtractRequest) -> Extracted:
 )
 def describe(job: JobContext, request: DescribeRequest) -> Described:
     """Find the book's languages, key phrases and counts."""
-    return _read(job, "describe", job.read_file(TEXT, of=str(request.source))).result_as(Described)
+    return _read(job, "describe", _attached(job, TEXT, of=request.source)).result_as(Described)
 
 
 @job(
@@ -124,9 +125,17 @@ def describe(job: JobContext, request: DescribeRequest) -> Described:
 )
 def convert(job: JobContext, request: ConvertRequest) -> Converted:
     """Make `book.html` of the book's text: one clean document that loads nothing."""
-    reading = _read(job, "convert", job.read_file(TEXT, of=str(request.source)))
+    reading = _read(job, "convert", _attached(job, TEXT, of=request.source))
     job.save_file(HTML, reading.output, "text/html")
     return reading.result_as(Converted)
+
+
+def _attached(job: JobContext, name: str, *, of: UUID | None = None) -> bytes:
+    try:
+        return job.read_file(name, None if of is None else str(of))
+    except NotFoundError as error:
+        message = f"There is no file {name} attached to the job {of or job.id}."
+        raise Permanent(message) from error
 
 
 def _read(job: JobContext, command: sandbox.Command, source: bytes, *, title: str | None = None) -> sandbox.Reading:

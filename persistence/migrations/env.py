@@ -28,7 +28,8 @@ def complete(migration: MigrationContext, revisions: Iterable[Any], scripts: lis
     del migration, revisions
     for script in scripts:
         directives = script.upgrade_ops.ops
-        present = {index.index_name for index in directives if isinstance(index, ops.CreateIndexOp)}
+        nested = [op for table in directives if isinstance(table, ops.ModifyTableOps) for op in table.ops]
+        present = {op.index_name for op in [*directives, *nested] if isinstance(op, ops.CreateIndexOp)}
         for table in [directive for directive in directives if isinstance(directive, ops.CreateTableOp)]:
             indexes = sorted(METADATA.tables[table.table_name].indexes, key=lambda index: str(index.name))
             missing = [ops.CreateIndexOp.from_index(index) for index in indexes if index.name not in present]

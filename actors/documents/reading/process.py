@@ -33,9 +33,7 @@ def run(request: str) -> None:
     _say(messages, _perform(perform, source, asked, messages, status))
 
 
-def _perform(
-    perform: command.Command, source: bytes, asked: dict[str, Any], messages: int, status: int | None
-) -> Done | Refused:
+def _perform(perform: command.Command, source: bytes, asked: dict[str, Any], messages: int, status: int | None) -> Done | Refused:
     def progress(page: int, of: int) -> None:
         _say(messages, PageRead(page, of))
 

@@ -14,6 +14,8 @@ _REPEATS = 3
 _SHARE = 0.2
 # The head of one chapter repeats on that chapter's pages only: rarer in the book, yet the very same words.
 _CERTAIN_REPEATS = 6
+# Begins the key of a line with a page number: that it counts with the pages is proof enough.
+_NUMBERED = "\x00"
 
 
 def without_running_heads(pages: Sequence[Sequence[Line]], *, body: float) -> list[list[Line]]:
@@ -29,7 +31,8 @@ def without_running_heads(pages: Sequence[Sequence[Line]], *, body: float) -> li
         repeats = [Counter(at_edge) for at_edge in zip(*keys, strict=True)]
         for page, page_keys in zip(remaining, keys, strict=True):
             for edge, key, seen in zip(_EDGES, page_keys, repeats, strict=True):
-                if key and seen[key] >= enough and len(page) > 1:
+                repeats_enough = seen[key] >= (_REPEATS if key.startswith(_NUMBERED) else enough)
+                if key and repeats_enough and len(page) > 1:
                     del page[edge]
     return remaining
 
@@ -54,10 +57,10 @@ def _unchanging(text: str, number: int) -> str:
     # A page number walks with the pages, whatever it began with: what it is ahead of them stays the same.
     words = _NUMBER.sub("#", text)
     if len(text) <= _LONGEST_PAGE_NUMBER and _PAGE_WORDS.fullmatch(words.replace("#", " ")):
-        return f"#{int(numbers[0]) - number}"
+        return f"{_NUMBERED}{int(numbers[0]) - number}"
     of_chapter = bool(CHAPTER_WORDS.match(text))
     if words.endswith("#") and not (of_chapter and len(numbers) == 1):
-        return f"{words}{int(numbers[-1]) - number}"
+        return f"{_NUMBERED}{int(numbers[-1]) - number}{words}"
     if words.startswith("#") and not of_chapter:
-        return f"{words}{int(numbers[0]) - number}"
+        return f"{_NUMBERED}{int(numbers[0]) - number}{words}"
     return text

@@ -1,4 +1,5 @@
--- The audit trail is written once, and goes with its job: not before that has ended.
+-- The audit trail is written once, and goes with its job: not before that has ended. A migration that rebuilds the table
+-- takes its triggers along and has to make them again.
 CREATE TRIGGER transitions_are_not_changed BEFORE UPDATE ON transitions
 BEGIN
     SELECT RAISE(ABORT, 'the audit trail is not changed');

@@ -5,11 +5,13 @@ from persistence import cancellation, job_views
 from persistence.attempts import Ending
 from persistence.dispatch import Mode
 from persistence.errors import JobFinishedError, NotFoundError
+from persistence.ids import new_id
 from persistence.workers import set_type_limits
 from tests import factories
 
 
 def counters_of(session: Session, user_id: str) -> tuple[int, int, int]:
+    """Read what a user has: unfinished jobs, slots, jobs in the lane."""
     user = factories.fetch(session, "users", user_id)
     return user.unfinished, user.held, user.ready
 
@@ -114,7 +116,7 @@ def test_many_at_once(session: Session) -> None:
 def test_by_subject(session: Session) -> None:
     """The jobs of one thing are cancelled, and no others."""
     ann = factories.user(session)
-    book = factories.new_id()
+    book = new_id()
     (about, other) = factories.submit(session, ann, factories.submission(subject=book), factories.submission())
 
     assert cancellation.cancel_subject(session, subject=book, user_id=ann, reason="book deleted") == 1

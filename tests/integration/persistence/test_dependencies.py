@@ -8,11 +8,13 @@ from tests import factories
 
 
 def status(session: Session, job: str) -> tuple[str, str | None]:
+    """Read how a job stands and what keeps it."""
     row = factories.fetch(session, "jobs", job)
     return row.status, row.blocked_by
 
 
 def done(session: Session, worker: str, count: int, ending: Ending = Ending.COMPLETED) -> None:
+    """Take jobs and end them."""
     for taken in factories.take(session, worker, room=count):
         factories.finish(session, worker, taken, ending)
 

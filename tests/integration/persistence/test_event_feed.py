@@ -8,6 +8,7 @@ from tests import factories
 
 
 def steps(session: Session, after: Position, watched: Watched) -> tuple[list[tuple[str, str]], Position]:
+    """Read on, as pairs of a job and the status that it came to."""
     found, end = event_feed.read(session, after=after, watched=watched)
     return [(step.job_id, step.to) for step in found], end
 

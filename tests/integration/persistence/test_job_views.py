@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from sqlmodel import Session
 
@@ -12,13 +14,13 @@ from tests import factories
 
 
 def view(session: Session, job: str) -> job_views.JobView:
+    """Read one job."""
     return job_views.get(session, job_id=job, user_id=None)
 
 
-def page(session: Session, user_id: str | None, *, limit: int = 200, before: str | None = None, **words: str) -> list[str]:
-    filters = Filters(
-        status=Status(words["status"]) if "status" in words else None, type=words.get("type"), tag=words.get("tag")
-    )
+def page(session: Session, user_id: str | None, *, limit: int = 200, before: str | None = None, **words: Any) -> list[str]:
+    """List the ids of one page."""
+    filters = Filters(status=Status(words["status"]) if "status" in words else None, type=words.get("type"), tag=words.get("tag"))
     return job_lists.ids(session, user_id=user_id, filters=filters, before=before, limit=limit)[0]
 
 
@@ -52,9 +54,7 @@ def test_every_queued_job_says_why_it_waits(session: Session) -> None:
     """Each reason is told by what causes it, and a job that is not queued has none."""
     ann = factories.user(session, tier="free")
     soon = factories.submission(run_after=factories.moment("2100-01-01T00:00:00Z"))
-    parent, later, child = factories.submit(
-        session, ann, factories.submission(), soon, factories.submission(), at_the_door=False
-    )
+    parent, later, child = factories.submit(session, ann, factories.submission(), soon, factories.submission(), at_the_door=False)
     dependant = factories.submission(depends_on=(parent,))
     (after,) = factories.submit(session, ann, dependant, at_the_door=False)
     assert view(session, parent).waiting_for is WaitingFor.WORKER
@@ -89,7 +89,10 @@ def test_lists_show_the_newest_first_by_each_filter(session: Session, *, admin: 
     mine = factories.submit(
         session,
         ann,
-        *(factories.submission("tests.a" if n % 2 else "tests.b", tags=("red",) if n % 3 else ("blue", "red")) for n in range(12)),
+        *(
+            factories.submission("tests.a" if n % 2 else "tests.b", tags=("red",) if n % 3 else ("blue", "red"))
+            for n in range(12)
+        ),
     )
     theirs = factories.submit(session, bob, factories.submission("tests.a", tags=("red",)))
     factories.take(session, factories.worker(session), room=3, types=("tests.a", "tests.b"))
@@ -106,7 +109,7 @@ def test_lists_show_the_newest_first_by_each_filter(session: Session, *, admin: 
             and words.get("tag", tags[0]) in tags
         )
 
-    for words in (
+    wishes: tuple[dict[str, Any], ...] = (
         {},
         {"status": "queued"},
         {"status": "processing"},
@@ -117,7 +120,8 @@ def test_lists_show_the_newest_first_by_each_filter(session: Session, *, admin: 
         {"tag": "red", "type": "tests.b"},
         {"tag": "red", "status": "queued"},
         {"type": "tests.unknown"},
-    ):
+    )
+    for words in wishes:
         expected = [job for job in visible if fits(job, words)]
         assert page(session, see, **words) == expected, words
         if len(expected) > 2:

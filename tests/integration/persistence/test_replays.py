@@ -5,6 +5,7 @@ from sqlmodel import Session
 
 from persistence import dead_letters, job_views, replays
 from persistence.attempts import Ending
+from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IllegalTransitionError, NotFoundError
 from tests import factories
@@ -102,9 +103,7 @@ def test_a_letter_of_an_earlier_claim_is_history(session: Session) -> None:
     job = replays.replay(session, letter_id=first, user_id=ann)
     (taken,) = factories.take(session, worker)
     factories.fail(session, worker, taken)
-    session.execute(
-        dead_letters.DeadLetter.__table__.update().where(dead_letters.DeadLetter.id == first).values(replayed_at=None)  # type: ignore[attr-defined]
-    )
+    run(session, "UPDATE dead_letters SET replayed_at = NULL WHERE id = :id", id=first)
 
     with pytest.raises(IllegalTransitionError), session.begin_nested():
         replays.replay(session, letter_id=first, user_id=ann)

@@ -1,15 +1,15 @@
 """The four job types of a book."""
 
-from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from actors.documents import jobs
+from actors.documents import jobs, sandbox
 from actors.documents.errors import ReaderFailedError, ReaderTimeoutError, UnreadableDocumentError
 from actors.documents.reading.book import Chapter, Extracted
 from actors.job import Cancelled, JobContext, Permanent, Retryable
+from persistence.errors import NotFoundError
 from tests import factories_pdf
 
 BOOK = uuid4()
@@ -89,11 +89,11 @@ def test_describe_and_convert_finish_the_book() -> None:
 
 
 def test_results_stay_small_whatever_the_book() -> None:
-    """A book with a chapter every ten of its 3,000 pages still has a result of less than 64 KiB."""
-    job = JobContext.for_test(files={"book.pdf": factories_pdf.long_book(pages=3_000, outline=True)})
+    """A book of 400 pages with all its chapters has a result far below 64 KiB; test_extraction bounds any other."""
+    job = JobContext.for_test(files={"book.pdf": factories_pdf.long_book(pages=400, outline=True)})
     result = jobs.extract.fn(job, jobs.ExtractRequest(BOOK, uuid4()))
-    assert result.chapter_count == 300
-    assert len(msgspec.json.encode(result)) < 64 * 1024
+    assert result.chapters == [Chapter(f"Chapter {n}", 10 * n - 9) for n in range(1, 41)]
+    assert len(msgspec.json.encode(result)) < 8 * 1024
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,22 @@ def test_an_unreadable_pdf_fails_for_good_and_leaves_nothing(source: bytes) -> N
     assert isinstance(failed.value, UnreadableDocumentError)
     assert job.sent == []
     assert set(job.files) == {"book.pdf"}
+
+
+def test_a_missing_file_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that names another one without the file it needs says which, and is not tried again."""
+    # given
+    job = JobContext.for_test()
+    source = uuid4()
+
+    def missing(_name: str, _of: str | None) -> bytes:
+        raise NotFoundError
+
+    monkeypatch.setattr(job, "read_file", missing)
+
+    # then
+    with pytest.raises(Permanent, match=f"no file text.json attached to the job {source}"):
+        jobs.convert.fn(job, jobs.ConvertRequest(BOOK, source))
 
 
 def test_what_is_not_the_documents_fault_is_tried_again() -> None:
@@ -127,7 +143,11 @@ def test_a_cancelled_job_stops() -> None:
 
 
 def test_the_stages_are_declared_as_promised() -> None:
-    """Four job types, at least as long a time limit as their reader may take, and one attempt with three retries."""
-    for actor in (jobs.upload, jobs.extract, jobs.describe, jobs.convert):
-        assert actor.actor_name.startswith("documents.")
-    assert Path(jobs.__file__).name == "jobs.py"
+    """Four job types: time for the reader's own limits, one attempt and three retries after 1, 5 and 30 s."""
+    actors = (jobs.upload, jobs.extract, jobs.describe, jobs.convert)
+    names = [actor.job_type.name for actor in actors]
+    assert names == ["documents.upload", "documents.extract", "documents.describe", "documents.convert"]
+    for actor in actors:
+        assert actor.job_type.time_limit_seconds > sandbox.Limits().wall_seconds
+        assert actor.job_type.max_attempts == 4
+        assert tuple(actor.job_type.backoff or ()) == (1, 5, 30)

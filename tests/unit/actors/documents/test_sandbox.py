@@ -197,7 +197,7 @@ def test_a_time_limit_thrown_into_the_thread_ends_the_reader() -> None:
     assert begun.wait(20)
 
     # when
-    raise_thread_exception(thread.ident, TimeLimitExceeded)
+    raise_thread_exception(thread.ident, TimeLimitExceeded)  # type: ignore[no-untyped-call]
     thread.join(20)
 
     # then
@@ -207,7 +207,7 @@ def test_a_time_limit_thrown_into_the_thread_ends_the_reader() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_a_killed_worker_takes_its_reader_along() -> None:
-    """kill -9 of a worker in the middle of a book leaves no reader behind."""
+    """A kill -9 of a worker in the middle of a book leaves no reader behind."""
     # given
     program = (
         "from actors.documents import sandbox\nfrom tests import factories_pdf\n"

@@ -82,6 +82,12 @@ def test_what_only_looks_like_a_running_head_stays() -> None:
         assert without_running_heads(pages, body=11) == pages
 
 
+def test_a_page_of_nothing_but_head_and_foot_keeps_a_line() -> None:
+    """A page with text stays a page with text, even if all of it repeats."""
+    pages = [page((0, "The Lamp"), (40, f"{number}")) for number in range(5)]
+    assert all(len(of_page) == 1 for of_page in without_running_heads(pages, body=11))
+
+
 def test_nothing_invisible_survives() -> None:
     """NUL, line ends, bidirectional overrides and lone surrogates never get into a title or a paragraph."""
     assert text.clean("a\x00b\r\nc\u202ed\ud800e\u200b \x07 \uffff ﬁn") == "ab cde fin"

@@ -1,0 +1,337 @@
+"""The feed: one reader a process that follows the audit trail while somebody listens, and tells each listener its part."""
+
+import asyncio
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from persistence import event_feed
+from persistence.database import Database
+from persistence.errors import RateLimitedError
+from persistence.event_feed import Position, Progress, Step, Watched
+from persistence.states import FINAL
+
+log = structlog.get_logger(__name__)
+
+MOST_STREAMS_OF_USER = 20
+MOST_STREAMS_OF_TENANT = 100
+_RETRY_AFTER_SECONDS = 5
+_POLL_SECONDS = 0.05
+_PAUSE_AFTER_ERROR_SECONDS = 1.0
+_PARTING_SECONDS = 2.0
+# A listener that is so far behind does not read: it is parted with, and resumes when it comes back.
+_MOST_WAITING = 1000
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step as it is told.
+
+    :param resume: the place from which a listener may resume that has heard everything up to this; None where there is none.
+    """
+
+    step: Step
+    resume: Position | None
+
+
+class Tail:
+    """Follows the feed from a place, each job's steps in their own order, and nothing twice.
+
+    :param position: what stands there and before it is not told.
+    """
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self._early: set[Position] = set()
+
+    def read(self, database: Database, watched: Watched) -> tuple[list[Told], bool]:
+        """Read what has come since.
+
+        :returns: the steps, and whether there is more to be read at once.
+        """
+        with database.read() as session:
+            steps, end = event_feed.read(session, after=self.position, watched=watched, limit=_PAGE)
+            early = event_feed.causes(session, of=steps, after=end) if steps else []
+        self.position = end
+        fresh = [step for step in steps if step.position not in self._early]
+        self._early = {place for place in self._early if place > end} | {step.position for step in early}
+        # Ids are given when a step is written, and a job's next step is written after the last one: their order is the
+        # jobs' own. The feed's order is the one in which nothing is missed: only there may a listener resume.
+        told: list[Told] = []
+        lowest = end
+        for step in sorted([*fresh, *early], key=lambda step: step.position.id, reverse=True):
+            told.append(Told(step, step.position if step.position <= lowest else None))
+            lowest = min(lowest, step.position)
+        return told[::-1], len(steps) == _PAGE
+
+    def has_told(self, step: Step) -> bool:
+        """Tell whether a step was among those that were read."""
+        return step.position <= self.position or step.position in self._early
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """Somebody who wants to hear about one job, or about all jobs of a user, or of everybody.
+
+    :param heard: what to do with what is told, on the loop.
+    :param ended: called on the loop when nothing more will be told.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    heard: Callable[[Told | Progress], None]
+    ended: Callable[[], None]
+    job_id: str | None = None
+    user_id: str | None = None
+    wants_progress: bool = False
+
+
+@dataclass(slots=True)
+class _Listeners:
+    """Who listens to what."""
+
+    of_jobs: defaultdict[str, set[Listener]] = field(default_factory=lambda: defaultdict(set))
+    of_users: defaultdict[str, set[Listener]] = field(default_factory=lambda: defaultdict(set))
+    of_all: set[Listener] = field(default_factory=set)
+
+    def add(self, listener: Listener) -> None:
+        self._place(listener).add(listener)
+
+    def discard(self, listener: Listener) -> None:
+        self._place(listener).discard(listener)
+        for places, key in ((self.of_jobs, listener.job_id), (self.of_users, listener.user_id)):
+            if key is not None and not places.get(key, True):
+                del places[key]
+
+    def __bool__(self) -> bool:
+        return bool(self.of_jobs or self.of_users or self.of_all)
+
+    def all(self) -> set[Listener]:
+        return self.of_all.union(*self.of_jobs.values(), *self.of_users.values())
+
+    def of(self, job_id: str, user_id: str) -> set[Listener]:
+        return self.of_all.union(self.of_jobs.get(job_id, ()), self.of_users.get(user_id, ()))
+
+    def watched(self, *, progress: bool = False) -> Watched:
+        def wanted(listeners: Iterable[Listener]) -> bool:
+            return any(listener.wants_progress or not progress for listener in listeners)
+
+        return Watched(
+            jobs=[job for job, listeners in self.of_jobs.items() if wanted(listeners)],
+            users=[user for user, listeners in self.of_users.items() if wanted(listeners)],
+            everybody=wanted(self.of_all),
+        )
+
+    def _place(self, listener: Listener) -> set[Listener]:
+        if listener.job_id is not None:
+            return self.of_jobs[listener.job_id]
+        return self.of_all if listener.user_id is None else self.of_users[listener.user_id]
+
+
+class EventFeed:
+    """Reads the trail while there are listeners, and is silent when there are none.
+
+    :param database: where the trail is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners = _Listeners()
+        self._streams: Counter[str] = Counter()
+        # Held while the trail is read: whoever is added meanwhile begins after it, so that nothing falls between.
+        self._reading = threading.Lock()
+        self._changed = threading.Condition()
+        self._tail: Tail | None = None
+        self._progress: dict[str, Progress] = {}
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, listener: Listener) -> None:
+        """Tell a listener everything that is committed from now on; blocks for the time of a read.
+
+        :raises DatabaseUnavailableError: the database does not answer.
+        """
+        with self._reading:
+            if self._tail is None:
+                with self._database.read() as session:
+                    self._tail = Tail(event_feed.here(session))
+            with self._changed:
+                self._listeners.add(listener)
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(target=self._run, name="greenroom-feed", daemon=True)
+                    self._thread.start()
+                self._changed.notify_all()
+
+    def discard(self, listener: Listener) -> None:
+        """Tell a listener nothing more; again changes nothing."""
+        with self._changed:
+            self._listeners.discard(listener)
+
+    def enter(self, *, user_id: str, tenant_id: str) -> Callable[[], None]:
+        """Take one of the places that a user and a tenant have for streams.
+
+        :returns: what gives it back, once however often it is called.
+        :raises RateLimitedError: they are all taken.
+        """
+        with self._changed:
+            for key, most in ((user_id, MOST_STREAMS_OF_USER), (tenant_id, MOST_STREAMS_OF_TENANT)):
+                if self._streams[key] >= most:
+                    raise RateLimitedError(f"{most} streams are open", limit=most, retry_after=_RETRY_AFTER_SECONDS)
+            self._streams.update((user_id, tenant_id))
+        taken = [user_id, tenant_id]
+
+        def leave() -> None:
+            with self._changed:
+                self._streams.subtract(taken)
+                for key in taken:
+                    if not self._streams[key]:
+                        del self._streams[key]
+                taken.clear()
+
+        return leave
+
+    async def wait_for(self, job_id: str, is_finished: Callable[[], bool], seconds: float) -> None:
+        """Wait until a job has finished, for so long at the most.
+
+        :param is_finished: looks at the job, in a thread; what it raises is raised here.
+        """
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def heard(told: Told | Progress) -> None:
+            if isinstance(told, Told) and told.step.to in FINAL:
+                done.set()
+
+        listener = Listener(loop, heard, done.set, job_id=job_id)
+
+        def look() -> bool:
+            self.add(listener)
+            return is_finished()
+
+        try:
+            async with asyncio.timeout(seconds):
+                if not await asyncio.to_thread(look):
+                    await done.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.discard(listener)
+
+    def close(self) -> None:
+        """End all streams and stop."""
+        with self._changed:
+            self._closed = True
+            listeners = self._listeners.all()
+            self._changed.notify_all()
+        for listener in listeners:
+            listener.loop.call_soon_threadsafe(listener.ended)
+        if self._thread is not None:
+            self._thread.join(_PARTING_SECONDS)
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                more = self._read()
+            except Exception:
+                # The edge of a thread: one failed read must not end the streams; they only fall behind.
+                log.warning("feed.read_failed", exc_info=True)
+                more = False
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, _PAUSE_AFTER_ERROR_SECONDS)
+            if not more:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, _POLL_SECONDS)
+
+    def _wait(self) -> bool:
+        with self._changed:
+            if self._closed or self._listeners:
+                return not self._closed
+        with self._reading, self._changed:
+            if not self._listeners:  # whoever comes next begins where the trail is then
+                self._tail = None
+                self._progress.clear()
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._listeners))
+            return not self._closed
+
+    def _read(self) -> bool:
+        with self._reading:
+            with self._changed:
+                watched, of_progress = self._listeners.watched(), self._listeners.watched(progress=True)
+            if self._tail is None:
+                return False
+            told, more = self._tail.read(self._database, watched)
+            steps = self._news(of_progress)
+        with self._changed:
+            batches: defaultdict[Listener, list[Told | Progress]] = defaultdict(list)
+            for one in told:
+                for listener in self._listeners.of(one.step.job_id, one.step.user_id):
+                    batches[listener].append(one)
+            for step in steps:
+                for listener in self._listeners.of(step.job_id, step.user_id):
+                    if listener.wants_progress:
+                        batches[listener].append(step)
+        for listener, batch in batches.items():
+            listener.loop.call_soon_threadsafe(_tell, listener, batch)
+        return more
+
+    def _news(self, watched: Watched) -> list[Progress]:
+        if not (watched.everybody or watched.users or watched.jobs):
+            return []
+        with self._database.read() as session:
+            steps = event_feed.progress(session, watched=watched)
+        news = [step for step in steps if self._progress.get(step.job_id) != step]
+        self._progress = {step.job_id: step for step in steps}
+        return news
+
+
+def _tell(listener: Listener, batch: list[Told | Progress]) -> None:
+    for one in batch:
+        listener.heard(one)
+
+
+class Stream:
+    """A listener's queue, read by one response.
+
+    :param feed: where to listen.
+    """
+
+    def __init__(self, feed: EventFeed, *, job_id: str | None = None, user_id: str | None = None) -> None:
+        self._feed = feed
+        self._queue: asyncio.Queue[Told | Progress | None] = asyncio.Queue()
+        self._ended = False
+        loop = asyncio.get_running_loop()
+        self._listener = Listener(loop, self._put, self._end, job_id=job_id, user_id=user_id, wants_progress=True)
+
+    def open(self) -> None:
+        """Begin to listen; blocks for the time of a read."""
+        self._feed.add(self._listener)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._feed.discard(self._listener)
+
+    async def next(self, seconds: float) -> Told | Progress | None:
+        """Wait for what comes next; None when nothing more will.
+
+        :raises TimeoutError: nothing has come within the time.
+        """
+        async with asyncio.timeout(seconds):
+            return await self._queue.get()
+
+    def _put(self, told: Told | Progress) -> None:
+        if self._ended:
+            return
+        if self._queue.qsize() >= _MOST_WAITING:
+            log.info("feed.listener_dropped", waiting=self._queue.qsize())
+            self._queue = asyncio.Queue()
+            self._end()
+            return
+        self._queue.put_nowait(told)
+
+    def _end(self) -> None:
+        self._ended = True
+        self.close()
+        self._queue.put_nowait(None)

@@ -1,0 +1,91 @@
+"""Submissions: from what a caller sent to what admission takes, checked against the job type and the caller's tier."""
+
+import hashlib
+import re
+from datetime import UTC
+
+import msgspec
+
+from actors.registry import JobType, Registry
+from api.dependencies import Caller
+from api.wire import JobIn
+from persistence.admission import Submission
+from persistence.errors import GreenroomError, PayloadTooLargeError, ValidationError
+from persistence.ids import is_id
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def submission_of(job: JobIn, *, registry: Registry, caller: Caller) -> Submission:
+    """Check one job.
+
+    :raises UnknownJobTypeError: there is no such job type.
+    :raises PayloadTooLargeError: the tier allows less.
+    :raises ValidationError: names the field that is wrong.
+    """
+    job_type = registry.get(job.type)
+    payload = payload_of(job.payload, job_type=job_type, caller=caller)
+    for parent in job.depends_on:
+        if not is_id(parent):
+            raise ValidationError("depends_on: not the id of a job", field="depends_on")
+    if job.run_after is not None:
+        try:
+            job.run_after.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError("run_after: no such moment", field="run_after") from None
+    return Submission(
+        job.type,
+        job_type.queue,
+        payload,
+        job.max_attempts or job_type.max_attempts,
+        job.rank,
+        job.run_after,
+        tuple(dict.fromkeys(job.tags)),
+        tuple(dict.fromkeys(job.depends_on)),
+    )
+
+
+def payload_of(raw: msgspec.Raw, *, job_type: JobType, caller: Caller) -> str:
+    """Check a payload and give the JSON text to store.
+
+    :raises PayloadTooLargeError: the tier allows less.
+    :raises ValidationError: names the field that is wrong.
+    """
+    most = caller.limits.max_payload_bytes
+    if (size := memoryview(raw).nbytes) > most:
+        raise PayloadTooLargeError(f"payload: {size} bytes, and the tier allows {most}", limit=most, field="payload")
+    return job_type.payload.validate_json(raw)
+
+
+def submissions_of(jobs: list[JobIn], *, registry: Registry, caller: Caller) -> list[Submission]:
+    """Check the jobs of a bulk; an error says which one it is about.
+
+    :raises GreenroomError: as for one job.
+    """
+    checked = []
+    try:
+        for job in jobs:
+            checked.append(submission_of(job, registry=registry, caller=caller))  # noqa: PERF401 - its length is the place of the error
+    except GreenroomError as error:
+        place = f"jobs[{len(checked)}]"
+        field = f"{place}.{error.fields['field']}" if "field" in error.fields else place
+        raise type(error)(f"{place}.{error.message}", **(error.fields | {"field": field})) from error
+    return checked
+
+
+def idempotency_key(value: str | None) -> str | None:
+    """Check an idempotency key.
+
+    :raises ValidationError: it is empty, too long or holds other than printable ASCII characters.
+    """
+    if value is not None and _KEY.fullmatch(value) is None:
+        raise ValidationError("Idempotency-Key: 1 to 255 printable ASCII characters without spaces", field="Idempotency-Key")
+    return value
+
+
+def hash_of(job: JobIn) -> str:
+    """Name what a request asks for, whatever the order of its fields and the space between them."""
+    asked = {**msgspec.structs.asdict(job), "priority": job.rank, "payload": msgspec.json.decode(job.payload)}
+    if job.run_after is not None:
+        asked["run_after"] = job.run_after.astimezone(UTC)
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()

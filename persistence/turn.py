@@ -1,0 +1,108 @@
+"""A turn of the ledger: what threads hand over, what one transaction makes of it, and how the answers get back."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlmodel import Session
+
+from persistence import admission, attempts, dispatch
+from persistence.database import is_repeatable
+from persistence.errors import DatabaseUnavailableError, GreenroomError
+
+MOST_OUTCOMES = 512
+MOST_UNITS = 256
+
+
+class Source(Protocol):
+    """Where a ledger that serves a worker learns how much work is wanted, and delivers it."""
+
+    mode: dispatch.Mode
+
+    def wanted(self) -> dispatch.Wanted | None:
+        """Say what may be taken on now; None when there is no room."""
+
+    def deliver(self, taken: list[dispatch.Taken]) -> None:
+        """Receive the claims of a turn, after its commit."""
+
+    def settle(self, outcomes: list[attempts.Outcome]) -> None:
+        """Learn which outcomes are committed, or refused by their fence."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A write of any kind that somebody waits for."""
+
+    write: Callable[[Session], Any]
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Request:
+    """A unit that a thread of the API waits to see admitted."""
+
+    unit: admission.Unit
+    future: "Future[admission.Admitted]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Message:
+    """A message whose claim a worker thread waits for."""
+
+    job_id: str
+    dispatch_no: int
+    future: "Future[dispatch.Taken | None]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one transaction writes."""
+
+    outcomes: list[attempts.Outcome] = field(default_factory=list)
+    submissions: list[Request] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    repeated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.outcomes or self.submissions or self.messages or self.calls)
+
+    def futures(self, *, with_messages: bool = True) -> "list[Future[Any]]":
+        """List what threads wait for."""
+        waiting: list[Future[Any]] = [entry.future for entry in self.submissions]
+        waiting += [call.future for call in self.calls]
+        return waiting + [message.future for message in self.messages] if with_messages else waiting
+
+
+@dataclass(slots=True)
+class Done:
+    """What a turn's transaction has written, and the answers that go out once it is committed."""
+
+    written: Turn
+    answers: "list[tuple[Future[Any], Any]]" = field(default_factory=list)
+
+
+def drain(queue: "deque[Any]", most: int) -> list[Any]:
+    """Take up to so many entries off a queue, the oldest first."""
+    return [queue.popleft() for _ in range(min(len(queue), most))]
+
+
+def answer(future: "Future[Any]", value: Any) -> None:
+    """Give a waiting thread its value, or the error that it is to raise; one that has given up gets nothing."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+
+
+def refuse(future: "Future[Any]", error: Exception) -> None:
+    """Give a waiting thread an error, where the database is away as one that says just that."""
+    if is_repeatable(error) and not isinstance(error, GreenroomError):
+        unavailable = DatabaseUnavailableError()
+        unavailable.__cause__ = error
+        error = unavailable
+    answer(future, error)

@@ -1,0 +1,44 @@
+"""What a user can own, one of each, put where it ends up after a while of work."""
+
+import httpx
+
+from persistence import files
+from persistence.books import Book
+from persistence.database import as_instant, now
+from persistence.dead_letters import DeadLetter
+from persistence.ids import new_id
+from persistence.users import User, find
+from tests.acceptance.served import ECHO, Served
+
+FILE = "result.txt"
+
+
+def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[str, str]:
+    """Give a user a job with a file, a dead letter, a book and a second key.
+
+    :returns: the id of each, by what it is.
+    """
+    submitted = client.post("/jobs", json={"type": ECHO, "payload": {"of": name}, "tags": [f"tag-of-{name}"]})
+    assert submitted.status_code == 202, submitted.text
+    job_id: str = submitted.json()["id"]
+    owned = {"job": job_id, "key": greenroom.make_key(name)["id"], "book": new_id(), "dead letter": new_id()}
+    with greenroom.database.write() as session:
+        user: User = find(session, name=name)
+        at = as_instant(now(session))
+        session.add(Book(id=owned["book"], user_id=user.id, title=f"by {name}", filename="b.pdf", created_at=at))
+        session.add(
+            DeadLetter(
+                id=owned["dead letter"],
+                job_id=job_id,
+                claim_no=1,
+                user_id=user.id,
+                type=ECHO,
+                payload="{}",
+                error='{"type":"ValueError","message":"no","retryable":false,"attempt":1}',
+                fingerprint="f" * 16,
+                attempts=1,
+                died_at=at,
+            )
+        )
+        files.save(session, job_id=job_id, name=FILE, media_type="text/plain", chunks=[b"hi"], now=now(session))
+    return owned | {"user": user.id}
