@@ -50,7 +50,7 @@ def migrate(app_role: str | None) -> None:
     from persistence.migrate import migrate as migrate_database
     from persistence.roles import grant
 
-    with _database() as database:
+    with _database(is_migrated=False) as database:
         migrate_database(database.url)
         if app_role is not None:
             grant(database.url, app_role)
@@ -111,15 +111,21 @@ def _moment(text: str) -> datetime:
 
 
 @contextmanager
-def _database() -> Iterator["Database"]:
-    """Open the database that the settings name; its errors become one line."""
+def _database(*, is_migrated: bool = True) -> Iterator["Database"]:
+    """Open the database that the settings name; its errors become one line.
+
+    :param is_migrated: whether it has to be up to date already.
+    """
     from persistence.database import Database, is_repeatable
     from persistence.environment import SettingsError, load
     from persistence.errors import GreenroomError
+    from persistence.migrate import is_current
     from persistence.settings import DatabaseSettings
 
     try:
         database = Database(load(DatabaseSettings))
+        if is_migrated and not is_current(database.url):
+            refuse("the database is not up to date: run `greenroom migrate` first")
         try:
             yield database
         finally:

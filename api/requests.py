@@ -46,7 +46,7 @@ def _decode(body: bytes, wanted: Any) -> Any:
         raise ValidationError(
             f"{field}: {sentence}" if field else sentence, **({"field": field} if field else {})
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValidationError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise ValidationError("the JSON is nested too deeply") from error

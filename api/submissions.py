@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -13,6 +13,9 @@ from persistence.admission import Submission
 from persistence.errors import GreenroomError, PayloadTooLargeError, ValidationError
 from persistence.ids import is_id
 
+MOST_IN_BULK = 10_000
+# What both databases and every reader of the answers can hold, whatever the time zone.
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -28,11 +31,8 @@ def submission_of(job: JobIn, *, registry: Registry, caller: Caller) -> Submissi
     for parent in job.depends_on:
         if not is_id(parent):
             raise ValidationError("depends_on: not the id of a job", field="depends_on")
-    if job.run_after is not None:
-        try:
-            job.run_after.astimezone(UTC)
-        except OverflowError:
-            raise ValidationError("run_after: no such moment", field="run_after") from None
+    if job.run_after is not None and not _EARLIEST < job.run_after < _LATEST:
+        raise ValidationError("run_after: needs to lie between 1970 and 9999", field="run_after")
     return Submission(
         job.type,
         job_type.queue,
@@ -60,8 +60,10 @@ def payload_of(raw: msgspec.Raw, *, job_type: JobType, caller: Caller) -> str:
 def submissions_of(jobs: list[JobIn], *, registry: Registry, caller: Caller) -> list[Submission]:
     """Check the jobs of a bulk; an error says which one it is about.
 
-    :raises GreenroomError: as for one job.
+    :raises ValidationError: they are too many; otherwise as for one job.
     """
+    if len(jobs) > MOST_IN_BULK:
+        raise ValidationError(f"jobs: {len(jobs)}, and a bulk has {MOST_IN_BULK} at the most", field="jobs", limit=MOST_IN_BULK)
     checked = []
     try:
         for job in jobs:
@@ -69,7 +71,7 @@ def submissions_of(jobs: list[JobIn], *, registry: Registry, caller: Caller) -> 
     except GreenroomError as error:
         place = f"jobs[{len(checked)}]"
         field = f"{place}.{error.fields['field']}" if "field" in error.fields else place
-        raise type(error)(f"{place}.{error.message}", **(error.fields | {"field": field})) from error
+        raise type(error)(f"{place}: {error.message}", **(error.fields | {"field": field})) from error
     return checked
 
 

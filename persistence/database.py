@@ -136,7 +136,11 @@ def _sqlite(url: str, settings: DatabaseSettings) -> Engine:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         message = f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed, or PostgreSQL"
         raise DatabaseUnavailableError(message)
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailableError(f"the folder {folder} cannot be used: {error.strerror}") from error
     engine = create_engine(url, pool_size=settings.database_pool, max_overflow=0)
 
     @event.listens_for(engine, "connect")

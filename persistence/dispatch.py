@@ -255,7 +255,8 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
     alive = "AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)"
     rows = run(
         session,
-        f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql} WHERE jobs.id = b.id AND {word("jobs.status")} = 'queued'
+        f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql}
+        WHERE jobs.id = b.id AND {word("jobs.status")} = 'queued'
         AND jobs.blocked_by IS NULL AND {flag("jobs.slot")} = 0 {alive if claims else ""} RETURNING {RETURNED}""",
         now=now,
         **({"worker": wanted.worker_id} if claims else {}),

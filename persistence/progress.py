@@ -18,7 +18,8 @@ def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, f
     run(
         session,
         f"""UPDATE jobs SET progress_percent = b.percent, progress_note = b.note FROM {batch.sql}
-        WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker AND {word("jobs.status")} = 'processing'""",
+        WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker
+        AND {word("jobs.status")} = 'processing'""",
         worker=worker_id,
         **batch.parameters,
     )

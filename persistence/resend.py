@@ -23,7 +23,8 @@ def overdue(session: Session, *, after_seconds: float) -> list[Taken]:
     rows = run(
         session,
         f"""UPDATE jobs SET resends = resends + 1, dispatched_at = :now WHERE id IN (
-            SELECT id FROM jobs WHERE status = 'queued' AND slot AND moment_after(dispatched_at, :after * {waits}) <= :now ORDER BY dispatched_at LIMIT {_CHUNK})
+            SELECT id FROM jobs WHERE status = 'queued' AND slot AND moment_after(dispatched_at, :after * {waits}) <= :now
+            ORDER BY dispatched_at LIMIT {_CHUNK})
         AND status = 'queued' AND slot RETURNING {RETURNED}""",
         after=float(after_seconds),
         now=database_now(session),
