@@ -141,6 +141,11 @@ class Hand:
         with self._changed:
             return list(self._attempts.values())
 
+    def waiting(self) -> list[Attempt]:
+        """List the claims that no thread has begun."""
+        with self._changed:
+            return [a for a in self._attempts.values() if not a.started and not a.dropped] if self._waiting else []
+
     def drop_waiting(self) -> list[Attempt]:
         """Give up the claims that no thread has begun; none of them will begin any more."""
         with self._changed:

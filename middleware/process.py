@@ -20,6 +20,8 @@ from persistence.ledger import Ledger
 from persistence.wakeup import Listener, Notifier
 
 _FLUSH_SECONDS = 10.0
+# An interrupt reaches a thread that runs Python at once; what has not ended after this is in a call that never returns.
+_ABANDON_SECONDS = 3.0
 _FATAL_EXIT_CODE = 70
 
 log = structlog.get_logger(__name__)
@@ -81,7 +83,7 @@ class WorkerProcess:
             on_fatal=on_fatal,
         )
         self._listener: Listener | None = None
-        self._grace: threading.Timer | None = None
+        self._timers: list[threading.Timer] = []
 
     def start(self) -> None:
         """Begin to ask for work and to prove this process alive."""
@@ -95,14 +97,13 @@ class WorkerProcess:
         self.hand.close()
         for attempt in self.hand.drop_waiting():
             self.ledger.finish(hand_back(attempt, "worker stopped"))
-        self._grace = threading.Timer(self.settings.shutdown_seconds, self._interrupt)
-        self._grace.daemon = True
-        self._grace.start()
+        self._in_time(self.settings.shutdown_seconds, self._interrupt)
+        self._in_time(self.settings.shutdown_seconds + _ABANDON_SECONDS, self._abandon)
 
     def stop(self) -> None:
         """Write what is pending, say goodbye, and only then stop beating."""
-        if self._grace is not None:
-            self._grace.cancel()
+        for timer in self._timers:
+            timer.cancel()
         if self._listener is not None:
             self._listener.close()
         self._sweeper.close()
@@ -128,6 +129,22 @@ class WorkerProcess:
         for attempt in self.hand.attempts():
             if attempt.interrupt(ShuttingDown):
                 log.warning("shutdown.interrupted", job=attempt.claim.id)
+
+    def _in_time(self, seconds: float, act: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    def _abandon(self) -> None:
+        """Leave without what does not let itself be interrupted; its claim is free for rescue at once."""
+        log.error("shutdown.abandoned", jobs=[attempt.claim.id for attempt in self.hand.attempts()])
+        self.ledger.flush(_FLUSH_SECONDS)
+        worker_id = self.ledger.worker_id
+        if worker_id is not None:
+            with self.database.write() as session:
+                workers.leave(session, worker_id=worker_id)
+        os._exit(0)
 
     def _register(self) -> str:
         worker_id = new_id()

@@ -1,6 +1,8 @@
 """The pulse: the thread that proves a worker process alive, writes progress and learns what was cancelled."""
 
 import faulthandler
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from middleware.attempt import Attempt
 from middleware.errors import Cancelled, TimeLimitExceeded
 from middleware.hand import Hand
 from middleware.settings import WorkerSettings
-from persistence import progress, workers
+from persistence import pauses, progress, workers
 from persistence.attempts import Ending, Outcome, hand_back_unknown
 from persistence.database import Database, Session, is_repeatable
 from persistence.ledger import Ledger
@@ -23,6 +25,10 @@ _TICK_SECONDS = 0.25
 _BEATS_BEFORE_HANDING_BACK = 2
 
 log = structlog.get_logger(__name__)
+
+
+class LedgerStuckError(Exception):
+    """The ledger has been in one try for longer than a lease while the database answers others."""
 
 
 class Pulse:
@@ -48,6 +54,7 @@ class Pulse:
         self._register = register
         self._on_fatal = on_fatal
         self._closed = threading.Event()
+        self._draining = False
         self._unknown: dict[tuple[str, int], int] = {}
         self._next_beat = 0.0
         self._thread = threading.Thread(target=self._run, name="greenroom-pulse", daemon=True)
@@ -83,11 +90,18 @@ class Pulse:
         now = time.monotonic()
         for attempt in self._hand.attempts():
             deadline = attempt.deadline
-            if deadline is not None and now >= deadline:
-                attempt.interrupt(TimeLimitExceeded)
+            if deadline is None or now < deadline:
+                continue
+            attempt.interrupt(TimeLimitExceeded)
+            if now >= deadline + self._settings.lease_seconds and not self._draining:
+                # It does not come back to Python: only the end of the process ends it. The others have their time to finish.
+                self._draining = True
+                log.critical("attempt.stuck", job=attempt.claim.id, type=attempt.claim.type)
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _tick(self) -> None:
         self._write_progress()
+        self._hand_back_paused()
         attempts = self._hand.attempts()
         beats = time.monotonic() >= self._next_beat
         if not attempts and not beats:
@@ -97,6 +111,9 @@ class Pulse:
             self._start_over()
             return
         if beats:
+            if self._ledger.busy_seconds > self._settings.lease_seconds:
+                # The database answers here and not there: without its ledger this process must not keep its lease.
+                raise LedgerStuckError
             self._next_beat = time.monotonic() + self._settings.heartbeat_seconds
             self._hand_back_unknown(claims)
         self._end_cancelled(attempts, claims)
@@ -142,6 +159,20 @@ class Pulse:
                 self._ledger.finish(hand_back(attempt, "cancelled"))
             else:
                 attempt.interrupt(Cancelled)
+
+    def _hand_back_paused(self) -> None:
+        """Give back what was claimed ahead and has been paused since."""
+        waiting = self._hand.waiting()
+        if not waiting:
+            return
+        with self._database.read() as session:
+            scopes = pauses.active(session)
+        for attempt in waiting:
+            claim = attempt.claim
+            if any(
+                scope.covers(type=claim.type, user_id=claim.user_id, queue=claim.queue) for scope in scopes
+            ) and self._hand.drop(attempt):
+                self._ledger.finish(hand_back(attempt, "paused"))
 
     def _hand_back_unknown(self, claims: dict[str, tuple[int, str]]) -> None:
         known = {(attempt.claim.id, attempt.claim.claim_no) for attempt in self._hand.attempts()}

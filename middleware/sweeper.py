@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from middleware.settings import WorkerSettings
-from persistence import dependencies, due, orphans, prune, rescue, resend, workers
+from persistence import dependencies, due, orphans, prune, rescue, resend, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
 from persistence.dispatch import Taken
 
@@ -89,11 +89,11 @@ class Sweeper:
             self._on_work()
 
     def _repeat(self, step: Callable[[Session], int]) -> int:
-        """Do a step in chunks, each a transaction of its own, until one finds nothing."""
+        """Do a step in chunks, each a transaction of its own, until one finds nothing or another sweeper is at it."""
         total = 0
         for _ in range(_MOST_CHUNKS):
             with self._database.write() as session:
-                done = step(session)
+                done = step(session) if sweeps.lead(session) else 0
             total += done
             if not done:
                 break

@@ -74,6 +74,11 @@ class Outcome:
     follow_ups: Sequence[admission.Submission] = ()
     effects: Sequence[Effect] = ()
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the job ends with this attempt."""
+        return _STATUS[self.ending] in FINAL
+
 
 def claim(session: Session, worker_id: str, messages: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Taken]:
     """Claim the jobs that messages name, where the message is the last one sent and its slot still stands.

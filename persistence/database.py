@@ -192,5 +192,5 @@ def _clock() -> str:
     return _text(datetime.now(UTC))
 
 
-def _moment_after(start: str, seconds: float) -> str | None:
+def _moment_after(start: str, seconds: float | None) -> str | None:
     return None if seconds is None else _text(datetime.fromisoformat(start) + timedelta(seconds=seconds))

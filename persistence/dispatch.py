@@ -279,5 +279,18 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
 
 def taken_from(row: Any) -> Taken:
     """Make the record of a job from a row of the columns `RETURNED`."""
-    subject = row[11]
-    return Taken(str(row[0]), str(row[1]), *row[2:11], None if subject is None else str(subject))
+    job_id, user_id, kind, queue, priority, payload, attempt, max_attempts, claim_no, dispatch_no, rescues, subject = row
+    return Taken(
+        str(job_id),
+        str(user_id),
+        kind,
+        queue,
+        priority,
+        payload,
+        attempt,
+        max_attempts,
+        claim_no,
+        dispatch_no,
+        rescues,
+        None if subject is None else str(subject),
+    )

@@ -6,23 +6,22 @@ that statements and syncs a job fall towards one over the size of the batch.
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import structlog
 from sqlmodel import Session
 
-from persistence import admission, attempts, counters, dispatch, due
+from persistence import admission, attempts, counters, dependencies, dispatch, due
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
-from persistence.turn import MOST_OUTCOMES, MOST_UNITS, Call, Done, Message, Request, Source, Turn, answer, drain, refuse
+from persistence.inbox import Inbox
+from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
 
-_MOST_PENDING_OUTCOMES = 4096
 _ROUNDS_BEFORE_WAITING = 3
 _IDLE_SECONDS = 0.25
 _DUE_EVERY_SECONDS = 0.05
+_FEW = 8
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 log = structlog.get_logger(__name__)
@@ -51,19 +50,12 @@ class Ledger:
         self._source = source
         self._on_fatal = on_fatal
         self._after_commit = after_commit
-        self._ready = threading.Condition()
-        self._outcomes: deque[attempts.Outcome] = deque()
-        self._submissions: deque[Request] = deque()
-        self._messages: deque[Message] = deque()
-        self._calls: deque[Call] = deque()
-        self._woken = False
-        self._closing = False
-        self._given_up: BaseException | None = None
-        self._in_turn = False
+        self._inbox = Inbox()
         self._next_due = 0.0
         self._kept_back = 0
+        self._finished: list[str] = []
         self._session: Session | None = None
-        self.turns = 0
+        self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="greenroom-ledger", daemon=True)
 
     def start(self) -> None:
@@ -74,16 +66,11 @@ class Ledger:
 
     def wake(self) -> None:
         """Have the ledger look for work now."""
-        with self._ready:
-            self._woken = True
-            self._ready.notify_all()
+        self._inbox.wake()
 
     def finish(self, outcome: attempts.Outcome) -> None:
         """Hand over the end of an attempt; waits only while too many are pending."""
-        with self._ready:
-            self._ready.wait_for(lambda: len(self._outcomes) < _MOST_PENDING_OUTCOMES or self._given_up is not None)
-            self._outcomes.append(outcome)
-            self._ready.notify_all()
+        self._inbox.put_outcome(outcome)
 
     def submit(self, unit: admission.Unit, *, timeout_seconds: float = 30.0) -> admission.Admitted:
         """Admit jobs and wait until that is committed.
@@ -93,8 +80,7 @@ class Ledger:
             who wants to be sure repeats with an idempotency key.
         """
         entry = Request(unit)
-        self._put(self._submissions, entry)
-        admitted: admission.Admitted = self._wait(entry.future, timeout_seconds)
+        admitted: admission.Admitted = self._wait(entry, timeout_seconds)
         return admitted
 
     def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
@@ -103,8 +89,7 @@ class Ledger:
         :returns: None when the message is a duplicate or an old one.
         """
         entry = Message(job_id, dispatch_no)
-        self._put(self._messages, entry)
-        claimed: dispatch.Taken | None = self._wait(entry.future, timeout_seconds)
+        claimed: dispatch.Taken | None = self._wait(entry, timeout_seconds)
         return claimed
 
     def write(self, write: Callable[[Session], Any], *, timeout_seconds: float = 30.0) -> Any:
@@ -112,96 +97,61 @@ class Ledger:
 
         :returns: what the write returned.
         """
-        entry = Call(write)
-        self._put(self._calls, entry)
-        return self._wait(entry.future, timeout_seconds)
+        return self._wait(Call(write), timeout_seconds)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending.
 
         :returns: whether that came true in time.
         """
-        with self._ready:
-            return self._ready.wait_for(lambda: not self._pending() and not self._in_turn, timeout_seconds)
+        return self._inbox.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Write what is pending and stop."""
-        with self._ready:
-            self._closing = True
-            self._ready.notify_all()
+        self._inbox.close()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
-    def _put(self, queue: "deque[Any]", entry: Any) -> None:
-        with self._ready:
-            if self._given_up is not None or self._closing:
-                raise DatabaseUnavailableError
-            queue.append(entry)
-            self._ready.notify_all()
+    @property
+    def busy_seconds(self) -> float:
+        """How long the try at a turn that is under way has taken so far."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
-    @staticmethod
-    def _wait(future: "Future[Any]", timeout_seconds: float) -> Any:
+    def _wait(self, entry: Request | Message | Call, timeout_seconds: float) -> Any:
+        self._inbox.put(entry)
         try:
-            return future.result(timeout_seconds)
+            return entry.future.result(timeout_seconds)
         except TimeoutError as error:
-            future.cancel()
+            entry.future.cancel()
             raise DatabaseUnavailableError from error
 
     # The writer's own thread.
 
-    def _pending(self) -> bool:
-        return bool(self._outcomes or self._submissions or self._messages or self._calls)
-
     def _run(self) -> None:
         try:
-            while True:
-                turn, looks = self._next()
-                if turn is None:
-                    return
-                self._repeat(turn, looks=looks)
-                with self._ready:
-                    self._in_turn = False
-                    self._ready.notify_all()
+            while (turn := self._inbox.next(min(_IDLE_SECONDS, self._next_due - time.monotonic()))) is not None:
+                self._repeat(turn, looks=not self._inbox.is_closing)
         except BaseException as error:
             # The edge of the process: a ledger that cannot go on takes its process with it, so that the lease ends.
-            with self._ready:
-                self._given_up = error
-                self._ready.notify_all()
+            for future in self._inbox.give_up():
+                refuse(future, DatabaseUnavailableError())
             log.critical("ledger.failed", exc_info=True)
             if self._on_fatal is not None:
                 self._on_fatal(error)
         finally:
-            if self._session is not None:
-                self._session.close()
-
-    def _next(self) -> tuple[Turn | None, bool]:
-        with self._ready:
-            if not self._pending() and not self._woken:
-                if self._closing:
-                    return None, False
-                idle = max(0.0, min(_IDLE_SECONDS, self._next_due - time.monotonic()))
-                self._ready.wait_for(lambda: self._pending() or self._woken or self._closing, idle)
-                if self._closing and not self._pending():
-                    return None, False
-            self._woken = False
-            self._in_turn = True
-            turn = Turn(
-                drain(self._outcomes, MOST_OUTCOMES),
-                drain(self._submissions, MOST_UNITS),
-                drain(self._messages, MOST_OUTCOMES),
-                drain(self._calls, 1),
-            )
-            self._ready.notify_all()
-            return turn, not self._closing
+            self._roll_back()
 
     def _repeat(self, turn: Turn, *, looks: bool) -> None:
         """Write a turn, again and again while the database is away; whatever is at fault itself is set apart."""
         tries = 0
         while True:
+            self._busy_since = time.monotonic()
             try:
                 self._write(turn, looks=looks)
             except Exception as error:  # noqa: BLE001 - told apart below; what is at fault itself is raised to its caller
                 self._roll_back()
+                self._busy_since = None
                 if is_repeatable(error):
                     pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
                     tries += 1
@@ -213,6 +163,7 @@ class Ledger:
                     time.sleep(pause)
                     continue
                 self._bisect(turn, error)
+            self._busy_since = None
             return
 
     def _refuse_waiting(self, turn: Turn, error: Exception, tries: int) -> None:
@@ -257,8 +208,8 @@ class Ledger:
             taken = dispatch.take(session, wanted, self._source.mode)
         turn.repeated = True
         session.commit()
-        self.turns += 1
         self._keep_back(turn, done.written)
+        self._note_finished(done.written.outcomes)
         if self._source is not None:
             if done.written.outcomes:
                 self._source.settle(done.written.outcomes)
@@ -287,7 +238,17 @@ class Ledger:
         done.answers += [(call.future, call.write(session)) for call in turn.calls]
         return done
 
+    def _note_finished(self, outcomes: list[attempts.Outcome]) -> None:
+        """Remember what has finished, for the jobs that wait for it: they are let go in a later transaction."""
+        finished = [outcome.job_id for outcome in outcomes if outcome.is_final]
+        self._finished += finished
+        if 0 < len(finished) <= _FEW:
+            self._next_due = 0.0
+
     def _promote(self, session: Session) -> None:
+        if self._finished:
+            dependencies.settle(session, parents=self._finished)
+            self._finished = []
         due.promote(session)
         soonest = due.seconds_to_next(session)
         wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)
@@ -307,9 +268,10 @@ class Ledger:
             return
         self._kept_back += 1
         done = {id(entry) for entry in (*written.outcomes, *written.submissions)}
-        with self._ready:
-            self._outcomes.extendleft(reversed([entry for entry in turn.outcomes if id(entry) not in done]))
-            self._submissions.extendleft(reversed([entry for entry in turn.submissions if id(entry) not in done]))
+        self._inbox.put_back(
+            [entry for entry in turn.outcomes if id(entry) not in done],
+            [entry for entry in turn.submissions if id(entry) not in done],
+        )
 
     def _open(self) -> Session:
         if self._session is None:

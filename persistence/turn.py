@@ -1,6 +1,5 @@
 """A turn of the ledger: what threads hand over, what one transaction makes of it, and how the answers get back."""
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -82,11 +81,6 @@ class Done:
 
     written: Turn
     answers: "list[tuple[Future[Any], Any]]" = field(default_factory=list)
-
-
-def drain(queue: "deque[Any]", most: int) -> list[Any]:
-    """Take up to so many entries off a queue, the oldest first."""
-    return [queue.popleft() for _ in range(min(len(queue), most))]
 
 
 def answer(future: "Future[Any]", value: Any) -> None:

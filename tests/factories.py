@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence import admission, attempts, counters, dispatch, workers
+from persistence import admission, attempts, counters, dispatch, users, workers
 from persistence.batches import run
 from persistence.database import now
 from persistence.ids import new_id
@@ -36,6 +36,13 @@ def user(session: Session, name: str = "ann", *, tier: str = "enterprise", tenan
         now=now(session),
     )
     return user_id
+
+
+def tier(session: Session, name: str, **limits: int) -> str:
+    """Make or change a tier, whose limits are wide unless they are named."""
+    wide = {"max_active": 100_000, "max_running": 50, "max_payload_bytes": 1_048_576, "max_items": 50}
+    users.put_tier(session, name=name, limits=wide | {"submits_per_minute": 60_000, "weight": 1} | limits)
+    return name
 
 
 def submission(type: str = TYPE, **words: Any) -> admission.Submission:
@@ -79,11 +86,15 @@ def take(
     return dispatch.take(session, wanted, mode)
 
 
+def outcome(taken: dispatch.Taken, ending: attempts.Ending, **words: Any) -> attempts.Outcome:
+    """Describe how a claim's attempt ended."""
+    return attempts.Outcome(taken.id, taken.user_id, taken.claim_no, taken.attempt, ending, **words)
+
+
 def finish(session: Session, worker_id: str, taken: dispatch.Taken, ending: attempts.Ending, **words: Any) -> set[str]:
     """Write the outcome of one claim."""
-    outcome = attempts.Outcome(taken.id, taken.user_id, taken.claim_no, taken.attempt, ending, **words)
-    users = counters.lock_users(session, [taken.user_id])
-    return attempts.finish(session, worker_id, [outcome], users)
+    locked = counters.lock_users(session, [taken.user_id])
+    return attempts.finish(session, worker_id, [outcome(taken, ending, **words)], locked)
 
 
 def fail(session: Session, worker_id: str, taken: dispatch.Taken, kind: str = "ValueError") -> set[str]:
