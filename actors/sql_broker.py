@@ -80,7 +80,10 @@ class SqlBroker(Broker):
         del prefetch
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
-        return SqlConsumer(self._hand(), queue_name, timeout / 1000)
+        hand = self._hand()
+        hand.open(queue_name)
+        self._wake()  # the ledger has looked before there was anybody to take the work, and would look again a little later
+        return SqlConsumer(hand, queue_name, timeout / 1000)
 
     def enqueue(self, message: "dramatiq.Message[object]", *, delay: int | None = None) -> "dramatiq.Message[object]":
         """Wake the worker: the job itself is in the table already."""

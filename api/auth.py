@@ -94,11 +94,11 @@ class Authenticator:
     def _by_key(self, key: str) -> tuple[Caller, float]:
         presented = keys.secret_hash(key)
         with self._database.read() as session:
-            key_id = None
-            for candidate, secret_hash in keys.find(session, prefixes=keys.prefixes(key)) or [(None, _NOBODYS_HASH)]:
+            key_id = ""
+            for candidate, secret_hash in keys.find(session, prefixes=keys.prefixes(key)) or [("", _NOBODYS_HASH)]:
                 if hmac.compare_digest(secret_hash, presented):
                     key_id = candidate
-            identity = identities.of_key(session, key_id=key_id) if key_id is not None else None
+            identity = identities.of_key(session, key_id=key_id) if key_id else None
         if identity is None:
             raise UnauthenticatedError
         left = identity.expires_in_seconds

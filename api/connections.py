@@ -5,10 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-from api.problems import describe
-from persistence.errors import GreenroomError
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 _HEAD_BYTES = 64 * 1024
 # A body may take longer than the deadline for as long as it comes at least this fast.
@@ -29,6 +26,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _body_bytes = 0
     _in_head = True
     _in_body = False
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first request."""
@@ -44,10 +42,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what comes before the body has grown too large."""
+        if self._refused:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes > _HEAD_BYTES and not self._refused:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are larger than 64 KiB")
 
     def on_message_begin(self) -> None:
@@ -115,20 +115,34 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer in uvicorn's place and close, unless an answer has begun already."""
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            _, _, problem = describe(GreenroomError(detail))
-            body = msgspec.json.encode(
-                problem | {"status": int(status), "title": status.phrase, "detail": detail, "code": "VALIDATION"}
-            )
-            head = (
-                STATUS_LINE[status]
-                + b"content-type: application/problem+json\r\nconnection: close\r\ncontent-length: "
-                + str(len(body)).encode()
-                + b"\r\n\r\n"
-            )
-            self.transport.write(head + body)
-        self.transport.close()
+        """Answer in uvicorn's place and part, unless an answer has begun already."""
+        self._refused = True
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request, whatever its annotation says
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.close()
+            return
+        if cycle is not None:  # whoever waits for the rest of the body waits no more, and answers nobody
+            cycle.disconnected = True
+            cycle.message_event.set()
+        problem = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": int(status),
+            "detail": detail,
+            "code": "VALIDATION",
+        }
+        body = msgspec.json.encode(problem)
+        self.transport.write(
+            STATUS_LINE[status]
+            + b"content-type: application/problem+json\r\nconnection: close\r\ncontent-length: "
+            + str(len(body)).encode()
+            + b"\r\n\r\n"
+            + body
+        )
+        # Closed with anything unread, the connection would be reset and the answer lost on its way.
+        self.transport.write_eof()
+        self._stop()
+        self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
 
 def guarded(*, request_seconds: float) -> type[GuardedProtocol]:

@@ -42,7 +42,7 @@ class DeadLetterOut(msgspec.Struct, kw_only=True):
 class ReplayIn(msgspec.Struct, forbid_unknown_fields=True):
     """A payload to take the place of the job's own."""
 
-    payload: msgspec.Raw = msgspec.Raw()
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class ReplayManyIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -120,7 +120,7 @@ def replay_dead_letter(
     rates.take(caller)
     letter_id = id_of(id)
     payload = None
-    if data is not None and bytes(data.payload):
+    if data is not None and isinstance(data.payload, msgspec.Raw):
         with database.read() as session:
             letter = dead_letters.get(session, letter_id=letter_id, user_id=caller.sees)
         payload = payload_of(data.payload, job_type=registry.get(letter.type), caller=caller)

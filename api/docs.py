@@ -8,7 +8,7 @@ import litestar_offline_docs
 import msgspec
 from litestar import Request, Router, get
 from litestar._openapi.schema_generation import SchemaCreator
-from litestar._openapi.schema_generation.plugins import StructSchemaPlugin
+from litestar._openapi.schema_generation.plugins.struct import StructSchemaPlugin
 from litestar.datastructures import CacheControlHeader
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
@@ -103,9 +103,7 @@ def openapi() -> OpenAPIConfig:
         render_plugins=[DocsPage(path="/"), JsonRenderPlugin()],
         use_handler_docstrings=True,
         components=Components(
-            security_schemes={
-                "key": SecurityScheme(type="http", scheme="bearer", description="An API key, or a JSON web token.")
-            }
+            security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="An API key, or a JSON web token.")}
         ),
         security=[{"key": []}],
     )

@@ -28,6 +28,8 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _STRETCH = 64 * 1024
+_WHOLE_BYTES = 1024 * 1024
+_ENVELOPE_LEVELS = 2  # a bulk's object, its list and one job of it
 
 
 def refuse_nul(text: str, *, field: str) -> None:
@@ -40,18 +42,41 @@ def refuse_nul(text: str, *, field: str) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Refuse JSON text that nobody could store or read back, or that two readers would not understand alike.
+    """Refuse JSON text that nobody could store or read back, before anything is built from it.
 
-    :raises ValidationError: it holds U+0000, is nested deeper than the limit, or has a key twice in one object.
+    :raises ValidationError: it holds U+0000 or is nested deeper than the limit.
     """
     if b"\\u0000" in body and _NUL.search(body):
         raise ValidationError("the character U+0000 is not allowed")
-    bare = _STRING.sub(b"", body)
-    if bare.count(b"[") + bare.count(b"{") > DEEPEST:
-        _check_depth(bare)
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        _check_depth(_STRING.sub(b"", body))
+
+
+def check_keys(body: bytes) -> None:
+    """Refuse JSON text that two readers would not understand alike, once it is known to be of the wanted type.
+
+    :raises ValidationError: a key stands twice in one object.
+    """
     # Each colon outside a string belongs to a key, and of a key that stands twice a decoder keeps the last one only.
-    if bare.count(b":") != _keys(msgspec.json.decode(body)):
+    if _colons(body) != _keys_of(body, level=0):
         raise ValidationError("a key stands twice in one object")
+
+
+def _colons(body: bytes) -> int:
+    return _STRING.sub(b"", body).count(b":")
+
+
+def _keys_of(body: bytes, *, level: int) -> int:
+    """Count the keys of all objects, building what is large piece by piece: lists of nothing take much room."""
+    if len(body) <= _WHOLE_BYTES:
+        return _keys(msgspec.json.decode(body))
+    if level > _ENVELOPE_LEVELS:  # a payload that no shipped tier allows: not looked into
+        return _colons(body)
+    if body.lstrip()[:1] == b"{":
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return len(members) + sum(_keys_of(bytes(member), level=level + 1) for member in members.values())
+    items = msgspec.json.decode(body, type=list[msgspec.Raw])
+    return sum(_keys_of(bytes(item), level=level + 1) for item in items)
 
 
 def _keys(value: Any) -> int:

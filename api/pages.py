@@ -51,9 +51,7 @@ def after(cursor: str | None, caller: Caller, *, is_key: Callable[[str], bool] =
     return key
 
 
-def page(
-    rows: Sequence[Row], *, limit: int, caller: Caller, key: Callable[[Row], str], item: Callable[[Row], Any]
-) -> Page[Any]:
+def page(rows: Sequence[Row], *, limit: int, caller: Caller, key: Callable[[Row], str], item: Callable[[Row], Any]) -> Page[Any]:
     """Make a page from rows of which one more than the limit was asked for.
 
     :param key: the place of a row in the list's order, such as its id; the next page starts after it.

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 
 from persistence.database import is_repeatable
@@ -129,16 +130,23 @@ def known(error: Exception) -> GreenroomError:
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a request whose handling ended in an exception; what nobody foresaw goes to the log."""
     problem = known(error)
-    if isinstance(problem, PayloadTooLargeError) and "limit" not in problem.fields and "route_handler" in request.scope:
-        problem.fields["limit"] = request.scope["route_handler"].resolve_request_max_body_size()
+    handler = request.scope.get("route_handler")
+    if isinstance(problem, PayloadTooLargeError) and isinstance(handler, HTTPRouteHandler):
+        problem.fields.setdefault("limit", handler.resolve_request_max_body_size())
     status, headers, body = describe(problem)
     if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
         headers["Allow"] = error.headers["Allow"]
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _is_hang_up(error):
-        log.error(
-            "request.failed", method=request.method, path=request.scope["path"], code=problem.code, exc_info=error
-        )
+    _log(request, error, problem, status)
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
+
+
+def _log(request: Request[Any, Any, Any], error: Exception, problem: GreenroomError, status: int) -> None:
+    what = {"method": request.method, "path": request.scope["path"], "code": problem.code}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        # Expected whenever the database is away, and then of every request: the reason will do.
+        log.warning("request.unavailable", **what, error=type(error.__cause__ or error).__name__)
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _is_hang_up(error):
+        log.error("request.failed", **what, exc_info=error)
 
 
 def _from_litestar(error: HTTPException) -> GreenroomError:
@@ -150,9 +158,7 @@ def _from_litestar(error: HTTPException) -> GreenroomError:
         return MethodNotAllowedError()
     kind = _LITESTARS.get(error.status_code)
     if kind is None:
-        return (
-            InternalError() if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ValidationError(error.detail)
-        )
+        return InternalError() if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ValidationError(error.detail)
     return kind(error.detail) if kind is ValidationError else kind()
 
 

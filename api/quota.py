@@ -31,9 +31,7 @@ class Quota(msgspec.Struct):
 
 
 @get("/quota", sync_to_thread=True, tags=["quota"], responses=specs())
-def own_quota(
-    database: NamedDependency[Database], caller: NamedDependency[Caller], rates: NamedDependency[SubmitRates]
-) -> Quota:
+def own_quota(database: NamedDependency[Database], caller: NamedDependency[Caller], rates: NamedDependency[SubmitRates]) -> Quota:
     """Tell the caller's limits and what is used of them."""
     with database.read() as session:
         user = users.find(session, name=caller.user_name)

@@ -12,7 +12,7 @@ from litestar.params import BodyKwarg
 from litestar.types import Empty
 
 from api.dependencies import Caller
-from api.limits import check_json
+from api.limits import check_json, check_keys
 from persistence.errors import UnsupportedMediaTypeError, ValidationError
 
 # A body above this is decoded in a thread: the loop has others to serve in the meantime.
@@ -39,17 +39,17 @@ class StrictRequest(Request[Caller, Any, Any]):
 def _decode(body: bytes, wanted: Any) -> Any:
     try:
         check_json(body)
-        return msgspec.json.decode(body, type=wanted)
+        value = msgspec.json.decode(body, type=wanted)
+        check_keys(body)
     except msgspec.ValidationError as error:
         sentence, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`")
-        raise ValidationError(
-            f"{field}: {sentence}" if field else sentence, **({"field": field} if field else {})
-        ) from error
+        raise ValidationError(f"{field}: {sentence}" if field else sentence, **({"field": field} if field else {})) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValidationError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise ValidationError("the JSON is nested too deeply") from error
+    return value
 
 
 def right_media_type(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

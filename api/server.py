@@ -107,6 +107,6 @@ def listen(host: str, port: int) -> socket.socket:
     :raises OSError: the address is taken or not ours.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listener = socket.create_server(address[:2], family=family, backlog=2048)  # type: ignore[arg-type]
+    listener = socket.create_server(address[:2], family=family, backlog=2048)
     listener.setblocking(False)
     return listener

@@ -19,7 +19,7 @@ import structlog
 from api.processes import HOPELESS, Child, adopt_orphans
 
 # What every child needs is loaded once, before the fork; not the composition roots, which each process has its own of.
-PRELOADED = ("dramatiq.cli", "httptools", "msgspec", "psycopg", "uvloop", "persistence.models", "persistence.ledger")
+PRELOADED = ("dramatiq.cli", "httptools", "msgspec", "psycopg", "uvloop", "middleware.order", "persistence.models")
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PROVEN_SECONDS = 5.0  # a process that has lived for so long can start

@@ -54,9 +54,7 @@ class Tokens:
             key_id = header.get("kid")
             if any(name in header for name in _FOREIGN) or header.get("alg") != self._settings.chosen_algorithm:
                 raise UnauthenticatedError
-            if key_id is not None and not (
-                isinstance(key_id, str) and _KEY_ID.fullmatch(key_id) and ".." not in key_id
-            ):
+            if key_id is not None and not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id) and ".." not in key_id):
                 raise UnauthenticatedError
             claims = jwt.decode(
                 text,

@@ -81,11 +81,16 @@ class Hand:
             self._waiting += len(taken)
             self._changed.notify_all()
 
-    def next(self, queue: str, timeout_seconds: float) -> Attempt | None:
-        """Wait for the next claim of a queue; None when the time is up."""
+    def open(self, queue: str) -> None:
+        """Begin to want the work of a queue, for somebody is there now to pass it on."""
         with self._changed:
             if queue not in self._queues:
                 self._queues = (*self._queues, queue)
+
+    def next(self, queue: str, timeout_seconds: float) -> Attempt | None:
+        """Wait for the next claim of a queue; None when the time is up."""
+        self.open(queue)
+        with self._changed:
             waiting = self._delivered.setdefault(queue, deque())
             self._changed.wait_for(lambda: waiting or self._closed, timeout_seconds)
             return waiting.popleft() if waiting and not self._closed else None

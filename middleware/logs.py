@@ -14,13 +14,16 @@ from middleware.settings import LogSettings
 _HIDDEN = "[hidden]"
 # Fields that hold secrets or what belongs to tenants, by the words of their names.
 _SECRET_FIELD = re.compile(r"(?i)authorization|cookie|password|passwd|secret|token|api_?key|dsn|payload|^(key|url|args|kwargs)$")
-# What must not come out inside of a text: our keys, JSON web tokens, whatever stands after Bearer, passwords in URLs.
+# What must not come out inside of a text: our keys, JSON web tokens, whatever stands after Bearer, passwords in URLs, and
+# the values of a statement that failed, as SQLAlchemy and PostgreSQL tell them.
 _SECRET_TEXT = re.compile(
     r"gr_[a-z0-9]{6,32}_[A-Za-z0-9_-]+"
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?i:bearer)\s+\S+"
     r"|(?<=://)[^\s/@:]*:[^\s@]*(?=@)"
     r"|(?i:password)\s*=\s*\S+"
+    r"|\[parameters: .*"
+    r"|(?<=DETAIL: ).*"
 )
 # Everything that can end a line or steer a terminal, for whoever shows or splits the log.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -43,7 +46,7 @@ def configure(settings: LogSettings, *, stream: IO[str] | None = None) -> None:
     """
     stream = stream or sys.stderr
     as_json = settings.log_format == "json" or (settings.log_format is None and not stream.isatty())
-    level = logging.getLevelName(settings.log_level.upper())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

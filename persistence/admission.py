@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence import counters
+from persistence import copying, counters
 from persistence.batches import Batch, among, many, run
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IdempotencyMismatchError, ValidationError
 from persistence.ids import new_id
@@ -15,6 +15,7 @@ from persistence.jobs import DEFAULT_PRIORITY
 
 # A full user is told to come back after this; nobody knows when a slot will be free.
 RETRY_AFTER_SECONDS = 2
+_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,15 @@ def submit(session: Session, units: Sequence[Unit], *, repeated: bool = False) -
     seen = _known_keys(session, units)
     for unit in units:
         user = users.rows[unit.user_id]
+        ids = [submission.id for submission in unit.submissions]
+        if ids[0] in known:
+            answers.append(Admitted(ids=ids, positions=_positions(session, user, unit)))
+            continue
         key = (unit.user_id, unit.idempotency_key)
         if unit.idempotency_key is not None and key in seen:
             earlier, request_hash = seen[key]
             same = request_hash == unit.request_hash
             answers.append(Admitted(ids=earlier, replayed=True) if same else IdempotencyMismatchError())
-            continue
-        ids = [submission.id for submission in unit.submissions]
-        if ids[0] in known:
-            answers.append(Admitted(ids=ids, positions=_positions(session, user, unit)))
             continue
         size = len(ids)
         if unit.at_the_door and user.unfinished + size > user.max_active:
@@ -204,8 +205,18 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
             rows.append(_row(unit, asked))
             tags += [(unit.user_id, tag, asked.id) for tag in dict.fromkeys(asked.tags)]
             parents += [(asked.id, parent) for parent in dict.fromkeys(asked.depends_on)]
+    write = _copy_rows if copying.is_worth_it(session, rows) else _insert_rows
+    for user_id, blocked_by in write(session, rows, now):
+        if blocked_by is None:
+            change.ready(str(user_id), 1)
+    _insert_pairs(session, "tags", {"user_id": "uuid", "tag": "text", "job_id": "uuid"}, tags)
+    _insert_pairs(session, "dependencies", {"job_id": "uuid", "parent_id": "uuid"}, parents)
+    change.write(session)
+
+
+def _insert_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Iterable[tuple[Any, str | None]]:
     batch = Batch(session, "b", _ROW, rows)
-    inserted = run(
+    inserted: list[tuple[Any, str | None]] = run(
         session,
         f"""INSERT INTO jobs (id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
             max_attempts, rescues, claim_no, dispatch_no, resends, seq, slot, charge, run_after, created_at, subject,
@@ -217,10 +228,7 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
         FROM {batch.sql} WHERE true RETURNING user_id, blocked_by""",
         now=now,
         **batch.parameters,
-    )
-    for user_id, blocked_by in inserted:
-        if blocked_by is None:
-            change.ready(str(user_id), 1)
+    ).all()
     run(
         session,
         f"""INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)
@@ -228,13 +236,43 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
         now=now,
         **batch.parameters,
     )
-    _insert_pairs(session, "tags", {"user_id": "uuid", "tag": "text", "job_id": "uuid"}, tags)
-    _insert_pairs(session, "dependencies", {"job_id": "uuid", "parent_id": "uuid"}, parents)
-    change.write(session)
+    return inserted
+
+
+# What every job begins its life with; a copy takes no defaults.
+_BEGINNING = {
+    "status": "queued",
+    "progress_percent": 0,
+    "attempt": 0,
+    "rescues": 0,
+    "claim_no": 0,
+    "dispatch_no": 0,
+    "resends": 0,
+    "seq": 1,
+    "slot": False,
+    "charge": 0,
+}
+
+
+def _copy_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Iterable[tuple[Any, str | None]]:
+    """Do the same with many rows on PostgreSQL."""
+    places = {name: place for place, name in enumerate(_ROW)}
+    waits, run_after, user = places["waits"], places["run_after"], places["user_id"]
+    moment = now.astimezone(UTC).strftime(_MOMENT)
+    columns = ["blocked_by" if name == "waits" else name for name in _ROW]
+    copied = []
+    for row in rows:
+        is_ahead = row[run_after] is not None and row[run_after] > moment
+        copied.append([*row[:waits], "dependency" if row[waits] else "schedule" if is_ahead else None, *row[waits + 1 :]])
+    copying.copy(session, "jobs", columns, copied, constants=_BEGINNING | {"created_at": now})
+    begun = [(row[0], row[user]) for row in rows]
+    beginning = {"seq": 1, "to_status": "queued", "attempt": 0, "claim_no": 0, "at": now}
+    copying.copy(session, "transitions", ["job_id", "user_id"], begun, constants=beginning)
+    return [(row[user], row[waits]) for row in copied]
 
 
 def _row(unit: Unit, asked: Submission) -> tuple[Any, ...]:
-    run_after = asked.run_after and asked.run_after.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    run_after = asked.run_after and asked.run_after.astimezone(UTC).strftime(_MOMENT)
     return (
         asked.id,
         unit.user_id,

@@ -129,7 +129,10 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
     :returns: the ids of the jobs whose outcome was written.
     """
     now = users.now
-    batch = Batch(session, "b", _OUTCOME, [_row(outcome) for outcome in outcomes])
+    by_claim: dict[tuple[str, int], Outcome] = {}
+    for outcome in outcomes:
+        by_claim.setdefault((outcome.job_id, outcome.claim_no), outcome)  # the first outcome of a claim is the one that counts
+    batch = Batch(session, "b", _OUTCOME, [_row(outcome) for outcome in by_claim.values()])
     rows = run(
         session,
         f"""UPDATE jobs SET status = b.status, slot = false, seq = jobs.seq + 1, attempt = jobs.attempt - b.spared,
@@ -142,28 +145,25 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
             progress_percent = CASE WHEN b.status = 'completed' THEN 100 ELSE jobs.progress_percent END
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker
         AND {word("jobs.status")} = 'processing' AND {flag("jobs.slot")} = 1
-        RETURNING jobs.id, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by""",
+        RETURNING jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by""",
         now=now,
         worker=worker_id,
         **batch.parameters,
     )
-    by_id = {outcome.job_id: outcome for outcome in outcomes}
     change = Change()
-    written: set[str] = set()
-    for job_id, user_id, limit, charge, blocked_by in rows:
-        outcome, user = by_id[str(job_id)], str(user_id)
-        written.add(outcome.job_id)
+    done: list[Outcome] = []
+    for job_id, claim_no, user_id, limit, charge, blocked_by in rows:
+        outcome, user = by_claim.pop((str(job_id), claim_no)), str(user_id)
+        done.append(outcome)
         change.held(user, -1, limit)
         change.clock(user, outcome.seconds / users.rows[user].weight - charge)
         if _STATUS[outcome.ending] in FINAL:
             change.unfinished(user, -1)
         elif blocked_by is None:
             change.ready(user, 1)
-    refused = [outcome for outcome in outcomes if outcome.job_id not in written]
-    if refused:
-        release(session, [(outcome.job_id, outcome.claim_no) for outcome in refused], change)
+    if by_claim:
+        _release(session, list(by_claim.values()), users, change)
     change.write(session)
-    done = [by_id[job_id] for job_id in written]
     transitions.record_outcomes(
         session, [(o.job_id, "processing", o.attempt, o.reason or _reason(o), o.error) for o in done], now=now
     )
@@ -172,7 +172,7 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
     for outcome in done:
         for effect in outcome.effects:
             effect(session)
-    return written
+    return {outcome.job_id for outcome in done}
 
 
 def refused(outcome: Outcome, error: Exception) -> Outcome:
@@ -217,22 +217,21 @@ def _reason(outcome: Outcome) -> str | None:
     return None if outcome.ending in {Ending.COMPLETED, Ending.FAILED} else str(outcome.ending)
 
 
-def release(session: Session, claims: Sequence[tuple[str, int]], change: Change) -> None:
-    """Give back the slots that attempts hold after their job has moved on, as a cancelled one's does.
-
-    :param claims: job id and claim number of each.
-    :param change: takes what comes back; its caller writes it.
-    """
-    batch = Batch(session, "b", {"id": "uuid", "claim_no": "int"}, claims)
+def _release(session: Session, refused: Sequence[Outcome], users: LockedUsers, change: Change) -> None:
+    """Give back the slots that attempts hold after their job has moved on, as a cancelled one's does."""
+    claims = {(outcome.job_id, outcome.claim_no): outcome.seconds for outcome in refused}
+    batch = Batch(session, "b", {"id": "uuid", "claim_no": "int"}, list(claims))
     rows = run(
         session,
         f"""UPDATE jobs SET slot = false FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no
         AND {flag("jobs.slot")} = 1 AND {word("jobs.status")} IN ('completed', 'failed', 'cancelled')
-        RETURNING jobs.user_id, jobs.slot_limit""",
+        RETURNING jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge""",
         **batch.parameters,
     )
-    for user_id, limit in rows:
-        change.held(str(user_id), -1, limit)
+    for job_id, claim_no, user_id, limit, charge in rows:
+        user = str(user_id)
+        change.held(user, -1, limit)
+        change.clock(user, claims[str(job_id), claim_no] / users.rows[user].weight - charge)
 
 
 def _follow_up(session: Session, done: Sequence[Outcome]) -> None:

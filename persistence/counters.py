@@ -1,15 +1,19 @@
 """The counters on users and type limits: locked in one order, changed only by what a guarded statement returned."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from persistence.batches import Batch, among, many, run
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
+
+
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 @dataclass(slots=True)
@@ -52,6 +56,40 @@ def lock_users(session: Session, ids: Iterable[str], *, skip_locked: bool = Fals
     if not skip_locked and len(locked) < len(wanted):
         raise NotFoundError(f"no such user: {min(set(wanted) - locked.keys())}")
     return LockedUsers(locked, database_now(session))
+
+
+def lock_users_soon(session: Session, ids: Collection[str], *, within_seconds: float) -> LockedUsers | None:
+    """Lock users' rows in order, waiting for those that another transaction holds.
+
+    :param session: one that has written nothing yet.
+    :returns: None, after a rollback, when they were not to be had in this time.
+    :raises NotFoundError: a user is missing.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return lock_users(session, ids)
+    try:
+        run(session, f"SET LOCAL lock_timeout = {int(within_seconds * 1000)}")
+        users = lock_users(session, ids)
+        run(session, "SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        session.rollback()
+        return None
+    return users
+
+
+def check_known(session: Session, ids: Collection[str]) -> None:
+    """Tell users that are locked elsewhere from users that do not exist.
+
+    :raises NotFoundError: one does not.
+    """
+    if not ids:
+        return
+    rows = run(session, f"SELECT id FROM users WHERE id {among(session, 'ids')}", ids=many(session, sorted(ids)))
+    missing = set(ids) - {str(row.id) for row in rows}
+    if missing:
+        raise NotFoundError(f"no such user: {min(missing)}")
 
 
 class Change:

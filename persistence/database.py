@@ -37,6 +37,9 @@ _SESSION = {
 # Conditions of the server rather than of the statement: the whole transaction may be repeated.
 _REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
 _RESOURCE_CLASSES = ("08", "53", "58")
+# SQLite's: busy, locked, out of memory, read-only, interrupted, I/O error, full, cannot open, lock protocol. Its code 1 is the
+# statement's own fault, though the driver calls that operational, too.
+_REPEATABLE_SQLITE = frozenset({5, 6, 7, 8, 9, 10, 13, 14, 15})
 
 
 def is_repeatable(error: Exception) -> bool:
@@ -45,6 +48,9 @@ def is_repeatable(error: Exception) -> bool:
         return isinstance(error, DatabaseUnavailableError)
     if error.connection_invalidated:
         return True
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return sqlite_code & 0xFF in _REPEATABLE_SQLITE
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         return isinstance(error, OperationalError | InterfaceError)

@@ -11,7 +11,6 @@ from sqlmodel import Session
 from persistence import pauses, transitions
 from persistence.batches import Batch, among, flag, many, run, word
 from persistence.counters import Change
-from persistence.database import now as database_now
 from persistence.states import Status
 
 # Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
@@ -99,20 +98,19 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM) -> list[Take
     if wanted.room <= 0 or not wanted.types:
         return []
     pauses.hold(session)
-    closed = pauses.active(session)
+    closed, room_of = _gates(session)
     if any(pause.is_total for pause in closed):
         return []
-    room_of, blocked = _type_room(session, wanted)
+    blocked = {kind for kind, limit in wanted.limits.items() if room_of.get(limit, 1) <= 0}
     open_types = sorted(set(wanted.types) - blocked - {pause.type for pause in closed if pause.is_type})
     filters = _Filters(session, wanted.queues, open_types, closed)
     places = _lock_lanes(session, wanted.room, filters)
     if not places:
         return []
-    if room_of:
-        room_of = _lock_limits(session, room_of)
-    lanes = _look_at(session, places, wanted.room, filters)
-    chosen = _choose(lanes, wanted, room_of)
-    return _mark(session, chosen, wanted, mode) if chosen else []
+    lanes, now = _look_at(session, places, wanted.room, filters)
+    limited = {wanted.limits[kind] for lane in lanes for _, kind, _ in lane.jobs if kind in wanted.limits}
+    chosen = _choose(lanes, wanted, _lock_limits(session, limited) if limited else {})
+    return _mark(session, chosen, wanted, mode, now) if chosen else []
 
 
 def _window(session: Session, queues: Collection[str]) -> int:
@@ -150,17 +148,15 @@ class _Filters:
         self.sql = " AND ".join(conditions)
 
 
-def _type_room(session: Session, wanted: Wanted) -> tuple[dict[str, int], set[str]]:
-    names = {name for kind, name in wanted.limits.items() if kind in wanted.types}
-    if not names:
-        return {}, set()
+def _gates(session: Session) -> tuple[list[pauses.Scope], dict[str, int]]:
+    """Read what is paused and how much room each type limit has, at once, for this is asked at every turn of every ledger."""
     rows = run(
         session,
-        f"SELECT name, max_held - held AS room FROM type_limits WHERE name {among(session, 'names', 'text')}",
-        names=many(session, sorted(names)),
-    )
-    room_of: dict[str, int] = dict(rows.all())
-    return room_of, {kind for kind, name in wanted.limits.items() if room_of.get(name, 1) <= 0}
+        """SELECT type, user_id, queue, -1 FROM pauses UNION ALL SELECT name, '', '', greatest(max_held - held, 0)
+        FROM type_limits""",
+    ).all()
+    closed = [pauses.Scope(*row[:3]) for row in rows if row[3] < 0]
+    return closed, {row[0]: row[3] for row in rows if row[3] >= 0}
 
 
 def _lock_lanes(session: Session, room: int, filters: _Filters) -> dict[str, tuple[float, int, int]]:
@@ -178,21 +174,25 @@ def _lock_lanes(session: Session, room: int, filters: _Filters) -> dict[str, tup
     return {str(user): (clock, weight, slots) for user, clock, weight, slots in rows}
 
 
-def _lock_limits(session: Session, room_of: Mapping[str, int]) -> dict[str, int]:
+def _lock_limits(session: Session, names: Collection[str]) -> dict[str, int]:
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     rows = run(
         session,
         f"""SELECT name, max_held - held FROM type_limits WHERE name {among(session, "names", "text")} ORDER BY name
         {"" if is_sqlite else "FOR NO KEY UPDATE"}""",
-        names=many(session, sorted(room_of)),
+        names=many(session, sorted(names)),
     )
     return dict(rows.all())
 
 
-def _look_at(session: Session, places: Mapping[str, tuple[float, int, int]], room: int, filters: _Filters) -> list[_Lane]:
+def _look_at(
+    session: Session, places: Mapping[str, tuple[float, int, int]], room: int, filters: _Filters
+) -> tuple[list[_Lane], Any]:
+    """Read the best jobs of the lanes whose users are locked, and the time after those locks."""
     share = max(1, -(-_LOOK_AHEAD * room // len(places)))
     found = {user_id: _Lane(user_id, clock, weight, []) for user_id, (clock, weight, _) in places.items()}
-    best = f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm FROM jobs j
+    best = f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm, clock_timestamp() AS now
+        FROM jobs j
         WHERE j.user_id = {{user}} AND {filters.sql} ORDER BY j.priority DESC, j.id LIMIT {{slots}}"""
     asked = [(user_id, min(slots, share)) for user_id, (_, _, slots) in places.items()]
     if session.get_bind().dialect.name == "sqlite":
@@ -203,9 +203,10 @@ def _look_at(session: Session, places: Mapping[str, tuple[float, int, int]], roo
         batch = Batch(session, "l", {"user_id": "uuid", "slots": "int"}, asked)
         every = f"""SELECT c.* FROM {batch.sql} CROSS JOIN LATERAL ({best.format(user="l.user_id", slots="l.slots")}) c"""
         rows = run(session, every, **batch.parameters, **filters.parameters).all()
-    for user_id, job_id, kind, calm in rows:
+    now = None
+    for user_id, job_id, kind, calm, now in rows:  # noqa: B007 - the last row's time is the latest
         found[str(user_id)].jobs.append((str(job_id), kind, bool(calm)))
-    return [lane for lane in found.values() if lane.jobs]
+    return [lane for lane in found.values() if lane.jobs], now
 
 
 def _choose(lanes: list[_Lane], wanted: Wanted, room_of: dict[str, int]) -> dict[str, _Choice]:
@@ -243,8 +244,7 @@ RETURNED = """jobs.id, jobs.user_id, jobs.type, jobs.queue, jobs.priority, jobs.
     jobs.claim_no, jobs.dispatch_no, jobs.rescues, jobs.subject"""
 
 
-def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode: Mode) -> list[Taken]:
-    now = database_now(session)
+def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode: Mode, now: Any) -> list[Taken]:
     batch = Batch(
         session,
         "b",

@@ -1,12 +1,12 @@
 """Identities: who stands behind a key or a token, with the tier whose limits count for them now."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import func, type_coerce
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from persistence.columns import Instant
+from persistence.database import as_instant
+from persistence.database import now as database_now
 from persistence.keys import ApiKey
 from persistence.users import Tenant, Tier, User
 
@@ -31,8 +31,8 @@ class Identity:
 
 def of_key(session: Session, *, key_id: str) -> Identity | None:
     """Find whose live key this is; None for a key that is revoked or has expired, and for a disabled user."""
-    row = session.execute(
-        select(User, Tenant.name, Tier, ApiKey, type_coerce(func.clock_timestamp(), Instant))  # type: ignore[call-overload]
+    row = session.exec(
+        select(User, Tenant.name, Tier, ApiKey)
         .join(ApiKey, col(ApiKey.user_id) == User.id)
         .join(Tenant, col(Tenant.id) == User.tenant_id)
         .join(Tier, col(Tier.name) == User.tier)
@@ -43,13 +43,17 @@ def of_key(session: Session, *, key_id: str) -> Identity | None:
     ).one_or_none()
     if row is None:
         return None
-    user, tenant, tier, key, now = row
-    return Identity(user.id, user.name, user.tenant_id, tenant, tier, key.scope, _seconds(key.expires_at, now))
+    user, tenant, tier, key = row
+    left = None
+    if key.expires_at is not None:
+        now = as_instant(database_now(session))
+        left = 0.0 if now is None else (key.expires_at - now).total_seconds()
+    return Identity(user.id, user.name, user.tenant_id, tenant, tier, key.scope, left)
 
 
 def of_user(session: Session, *, name: str) -> Identity | None:
     """Find a user by name; None for one who does not exist or is disabled."""
-    row = session.execute(
+    row = session.exec(
         select(User, Tenant.name, Tier)
         .join(Tenant, col(Tenant.id) == User.tenant_id)
         .join(Tier, col(Tier.name) == User.tier)
@@ -60,7 +64,3 @@ def of_user(session: Session, *, name: str) -> Identity | None:
         return None
     user, tenant, tier = row
     return Identity(user.id, user.name, user.tenant_id, tenant, tier)
-
-
-def _seconds(until: datetime | None, now: datetime) -> float | None:
-    return None if until is None else (until - now).total_seconds()

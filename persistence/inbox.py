@@ -87,6 +87,14 @@ class Inbox:
                 calls=_drain(self._calls, 1),
             )
 
+    def take_waiting(self) -> "list[Future[Any]]":
+        """Take out what threads wait for, but for the messages, whose claims are a worker's own."""
+        with self._changed:
+            left = Turn(submissions=list(self._requests), calls=list(self._calls))
+            self._requests.clear()
+            self._calls.clear()
+            return left.futures()
+
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending and no turn is under way.
 

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import Index, func
 from sqlmodel import Field, Session, SQLModel, col, select, update
@@ -64,8 +65,8 @@ def create(session: Session, *, user_id: str, scope: str, expires_at: datetime |
     """
     if scope not in SCOPES:
         raise ValidationError(f"scope: one of {', '.join(SCOPES)}", field="scope")
-    now = as_instant(database_now(session))
-    if expires_at is not None and now is not None and expires_at <= now:
+    now = _now(session)
+    if expires_at is not None and expires_at <= now:
         raise ValidationError("expires_at: lies in the past", field="expires_at")
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LENGTH))
     key = f"{_MARK}_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
@@ -77,7 +78,7 @@ def create(session: Session, *, user_id: str, scope: str, expires_at: datetime |
 
 def fix(session: Session, *, user_id: str, key: str) -> None:
     """Make the key that the operator chose the only chosen one of its user: older ones are revoked, this one holds."""
-    now = as_instant(database_now(session))
+    now = _now(session)
     prefix = fixed_prefix(key)
     session.exec(
         update(ApiKey)
@@ -97,7 +98,8 @@ def fix(session: Session, *, user_id: str, key: str) -> None:
 
 def find(session: Session, *, prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
     """List the id and the secret's hash of each key that a presented one might be."""
-    return [tuple(row) for row in session.exec(select(ApiKey.id, ApiKey.secret_hash).where(col(ApiKey.prefix).in_(prefixes)))]
+    query = select(ApiKey.id, ApiKey.secret_hash).where(col(ApiKey.prefix).in_(prefixes))
+    return [(key_id, secret_hash) for key_id, secret_hash in session.exec(query)]
 
 
 def page(session: Session, *, user_id: str, after: str | None, limit: int) -> list[ApiKey]:
@@ -116,10 +118,7 @@ def revoke(session: Session, *, key_id: str) -> ApiKey:
     if not is_id(key_id):
         raise NotFoundError
     session.exec(
-        update(ApiKey)
-        .where(col(ApiKey.id) == key_id)
-        .where(col(ApiKey.revoked_at).is_(None))
-        .values(revoked_at=as_instant(database_now(session)))
+        update(ApiKey).where(col(ApiKey.id) == key_id).where(col(ApiKey.revoked_at).is_(None)).values(revoked_at=_now(session))
     )
     row = session.get(ApiKey, key_id)
     if row is None:
@@ -136,3 +135,7 @@ def has_live(session: Session, *, scope: str) -> bool:
         .where(col(ApiKey.expires_at).is_(None) | (col(ApiKey.expires_at) > func.clock_timestamp()))
     )
     return session.exec(query.limit(1)).first() is not None
+
+
+def _now(session: Session) -> datetime:
+    return cast("datetime", as_instant(database_now(session)))

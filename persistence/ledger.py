@@ -4,6 +4,7 @@ No linger: a lone write pays one thread hop; under load whatever arrives while a
 that statements and syncs a job fall towards one over the size of the batch.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from persistence.inbox import Inbox
 from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
 
 _ROUNDS_BEFORE_WAITING = 3
+_LOCK_SECONDS = 0.2
 _IDLE_SECONDS = 0.25
 _DUE_EVERY_SECONDS = 0.05
 _FEW = 8
@@ -51,7 +53,8 @@ class Ledger:
         self._on_fatal = on_fatal
         self._after_commit = after_commit
         self._inbox = Inbox()
-        self._next_due = 0.0
+        # Only a worker's ledger lets due jobs in; in the API there is nothing to be due, and nothing to wake up for.
+        self._next_due = 0.0 if worker_id is not None else math.inf
         self._kept_back = 0
         self._finished: list[str] = []
         self._session: Session | None = None
@@ -170,7 +173,7 @@ class Ledger:
         """Answer callers of the API rather than let them hang while the database is away; a worker's writes are kept."""
         if tries < len(_RETRY_SECONDS):
             return
-        for future in turn.futures(with_messages=False):
+        for future in [*turn.futures(with_messages=False), *self._inbox.take_waiting()]:
             refuse(future, error)
         turn.submissions, turn.calls = [], []
 
@@ -195,6 +198,7 @@ class Ledger:
             self._repeat(Turn(outcomes=[attempts.refused(outcome, error)]), looks=False)
 
     def _write(self, turn: Turn, *, looks: bool) -> None:
+        turn.forget_who_gave_up()
         wanted = self._source.wanted() if looks and self._source is not None else None
         promotes = looks and self.worker_id is not None and time.monotonic() >= self._next_due
         if not turn and wanted is None and not promotes:
@@ -206,7 +210,8 @@ class Ledger:
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode)
-        turn.repeated = True
+        for entry in done.written.submissions:
+            entry.repeated = True
         session.commit()
         self._keep_back(turn, done.written)
         self._note_finished(done.written.outcomes)
@@ -226,15 +231,18 @@ class Ledger:
         if turn.outcomes or turn.submissions:
             users = self._lock(session, turn)
             outcomes = [outcome for outcome in turn.outcomes if outcome.user_id in users.rows]
+            turn.forget_who_gave_up()  # again, for the locks may have taken their time
             submissions = [entry for entry in turn.submissions if entry.unit.user_id in users.rows]
             if outcomes and self.worker_id is not None:
                 attempts.finish(session, self.worker_id, outcomes, users)
-            admitted = admission.submit(session, [entry.unit for entry in submissions], repeated=turn.repeated)
+            repeated = any(entry.repeated for entry in submissions)
+            admitted = admission.submit(session, [entry.unit for entry in submissions], repeated=repeated)
             done.written.outcomes, done.written.submissions = outcomes, submissions
             done.answers += zip((entry.future for entry in submissions), admitted, strict=True)
         if turn.messages and self.worker_id is not None:
             claims = attempts.claim(session, self.worker_id, [(m.job_id, m.dispatch_no) for m in turn.messages])
-            done.answers += [(m.future, claims.get((m.job_id, m.dispatch_no))) for m in turn.messages]
+            # A message that came twice is answered once: two threads must not work on one claim.
+            done.answers += [(m.future, claims.pop((m.job_id, m.dispatch_no), None)) for m in turn.messages]
         done.answers += [(call.future, call.write(session)) for call in turn.calls]
         return done
 
@@ -255,11 +263,19 @@ class Ledger:
         self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
 
     def _lock(self, session: Session, turn: Turn) -> counters.LockedUsers:
-        """Lock the users of a turn: first only those that are free, so that one locked user does not stop all others."""
+        """Lock those users of a turn that are free; after some rounds wait for the others too, in order and for a moment.
+
+        So neither does one locked user stop all others, nor is one left out for ever whose row is never free for long.
+        """
         wanted = {outcome.user_id for outcome in turn.outcomes} | {entry.unit.user_id for entry in turn.submissions}
-        patient = self._kept_back < _ROUNDS_BEFORE_WAITING
-        users = counters.lock_users(session, wanted, skip_locked=patient)
-        return users if users.rows else counters.lock_users(session, wanted)
+        if self._kept_back >= _ROUNDS_BEFORE_WAITING:
+            self._kept_back = 0
+            users = counters.lock_users_soon(session, wanted, within_seconds=_LOCK_SECONDS)
+            if users is not None:
+                return users
+        users = counters.lock_users(session, wanted, skip_locked=True)
+        counters.check_known(session, wanted - users.rows.keys())
+        return users
 
     def _keep_back(self, turn: Turn, written: Turn) -> None:
         """Put what was left out of a turn first in the next one."""

@@ -40,9 +40,13 @@ class Call:
 
 @dataclass(slots=True)
 class Request:
-    """A unit that a thread of the API waits to see admitted."""
+    """A unit that a thread of the API waits to see admitted.
+
+    :param repeated: an earlier try ended without an answer from the database, so it may be in already.
+    """
 
     unit: admission.Unit
+    repeated: bool = False
     future: "Future[admission.Admitted]" = field(default_factory=Future)
 
 
@@ -63,10 +67,15 @@ class Turn:
     submissions: list[Request] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    repeated: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.outcomes or self.submissions or self.messages or self.calls)
+
+    def forget_who_gave_up(self) -> None:
+        """Leave out what nobody waits for any more: who was told that it did not work must not find it done later."""
+        self.submissions = [entry for entry in self.submissions if not entry.future.cancelled()]
+        self.messages = [entry for entry in self.messages if not entry.future.cancelled()]
+        self.calls = [entry for entry in self.calls if not entry.future.cancelled()]
 
     def futures(self, *, with_messages: bool = True) -> "list[Future[Any]]":
         """List what threads wait for."""

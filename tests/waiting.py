@@ -7,7 +7,7 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 12.0
 _PAUSE_SECONDS = 0.01
 
 

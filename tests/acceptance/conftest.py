@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.served import Served, served
+from tests.acceptance.served import Served, captured_logs, served
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_in_production() -> Iterator[None]:
+    """Log as a server does; what structlog does by itself draws each traceback with all its variables."""
+    with captured_logs():
+        yield
 
 
 @pytest.fixture

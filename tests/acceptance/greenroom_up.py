@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,18 @@ import httpx
 PATIENCE_SECONDS = 40.0
 KEY = "an-operator-chose-7Zq9XwL2mB4v-this"
 
-# Job types of the tests' own: one that is done at once, and one that waits for a file to appear.
-JOBS = '''
+# Job types of the tests' own: one that is done at once, one that fails, and one that waits for a file to appear.
+JOBS = """
 import pathlib, time
-from actors.job import JobContext, job
+from actors.job import JobContext, Permanent, job
 
 @job("tests.echo", payload=dict, result=dict)
 def echo(context: JobContext, payload: dict) -> dict:
     return payload
+
+@job("tests.fail", payload=dict, result=dict)
+def fail(context: JobContext, payload: dict) -> dict:
+    raise Permanent("no good: " + payload.get("why", "it is not"))
 
 @job("tests.until", payload=dict, result=dict, time_limit_seconds=60)
 def until(context: JobContext, payload: dict) -> dict:
@@ -33,7 +36,7 @@ def until(context: JobContext, payload: dict) -> dict:
         time.sleep(0.01)
         context.check()
     return {"worker_lived": True}
-'''
+"""
 
 
 class Up:
@@ -43,7 +46,7 @@ class Up:
     :param settings: further GREENROOM_ settings, without the prefix.
     """
 
-    def __init__(self, folder: Path, *, terminal: int | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "stage_jobs.py").write_text(JOBS)
         self.folder = folder
@@ -56,7 +59,7 @@ class Up:
         self._more = threading.Condition()
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from api.cli import main; main()", "up"],
-            cwd=folder, env=environment, stdin=terminal,
+            cwd=folder, env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -75,12 +78,13 @@ class Up:
 
     def wait_for(self, words: str, *, times: int = 1) -> None:
         """Wait until words have been printed so many times."""
-        self._until(lambda: sum(words in line for line in self._lines) >= times, f"{words!r} {times} times")
-
-    def wait_until(self, happened: Callable[[], Any], what: str) -> Any:
-        """Wait until something has happened; asked again after each line that is printed, and at least every 50 ms."""
-        self._until(lambda: bool(happened()), what, poll=0.05)
-        return happened()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with self._more:
+            while sum(words in line for line in self._lines) < times:
+                left = deadline - time.monotonic()
+                is_over = not self._reader.is_alive()
+                assert left > 0 and not is_over, f"not printed {times} times: {words!r}\n{''.join(self._lines)}"  # noqa: PT018
+                self._more.wait(min(left, 1.0))
 
     def ended(self) -> int:
         """Wait for its end, and for that of all who hold its output.
@@ -151,16 +155,6 @@ class Up:
                 self._more.notify_all()
         with self._more:
             self._more.notify_all()
-
-    def _until(self, happened: Callable[[], bool], what: str, poll: float | None = None) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        with self._more:
-            while not happened():
-                left = deadline - time.monotonic()
-                is_over = poll is None and not self._reader.is_alive()  # nobody will print anything any more
-                if left <= 0 or (is_over and not happened()):
-                    raise AssertionError(f"did not happen: {what}\n{''.join(self._lines)}")
-                self._more.wait(min(left, poll or 1.0))
 
 
 def children(pid: int) -> list[int]:

@@ -79,7 +79,7 @@ def test_a_race_with_one_key_makes_one_job(greenroom: Served) -> None:
 
 
 def test_the_limit_of_unfinished_jobs_is_exact(greenroom: Served) -> None:
-    """Of 50 submissions of a free user at the same moment one is accepted and 49 get 429 with Retry-After; a cancel makes room."""
+    """Of 50 submissions of a free user at once one is accepted and 49 get 429 with Retry-After; a cancel makes room."""
     ann = greenroom.user("ann", tier="free")
     start = threading.Barrier(50)
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.greenroom_up import Up, descendants, is_running, title
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -71,6 +73,17 @@ def test_a_killed_worker_costs_only_itself(start: Callable[..., Up]) -> None:
     assert up.finished(up.submit("tests.echo"))["status"] == "completed"
 
 
+def test_a_killed_master_takes_its_worker_along(start: Callable[..., Up]) -> None:
+    """When a Dramatiq master is killed, the worker that nobody looks after any more ends too, and both are replaced."""
+    up = start(WORKER_PROCESSES="1")
+    up.wait_for("worker.started")
+    (worker,) = up.workers()
+    (master,) = [pid for pid in descendants(up.pid) if "dramatiq" in title(pid) and pid != worker]
+    os.kill(master, signal.SIGKILL)
+    up.wait_for("worker.started", times=2)
+    assert not is_running(worker)
+
+
 def test_a_killed_api_comes_back(start: Callable[..., Up]) -> None:
     """An API process that dies is replaced, and the workers work on undisturbed."""
     up = start()
@@ -78,7 +91,7 @@ def test_a_killed_api_comes_back(start: Callable[..., Up]) -> None:
     workers = up.workers()
     (api,) = [pid for pid in descendants(up.pid) if title(pid) == "greenroom api"]
     os.kill(api, signal.SIGKILL)
-    up.wait_until(lambda: not is_running(api) and ready(up), "the API answers again")
+    until(lambda: not is_running(api) and ready(up), "API that answers again")
     assert up.workers() == workers
 
 
@@ -90,7 +103,7 @@ def test_a_signal_stops_it_in_good_order(start: Callable[..., Up], tmp_path: Pat
     up.wait_for(RUNNING)
     started, gate = tmp_path / "started", tmp_path / "gate"
     job_id = up.submit("tests.until", started=str(started), file=str(gate))
-    up.wait_until(started.exists, "the job started")
+    until(started.exists, "start of the job")
     processes = descendants(up.pid)
     # when
     up.signal(number)
@@ -136,7 +149,7 @@ def test_nothing_outlives_it(start: Callable[..., Up]) -> None:
     processes = descendants(up.pid)
     up.signal(signal.SIGKILL)
     up.ended()
-    up.wait_until(lambda: not any(map(is_running, processes)), "all processes ended")
+    until(lambda: not any(map(is_running, processes)), "end of all processes")
 
 
 def test_a_port_in_use_is_said_in_a_line(start: Callable[..., Up]) -> None:
@@ -205,12 +218,8 @@ def ready(up: Up) -> bool:
     """Tell whether the API answers that it is ready."""
     try:
         return up.call("GET", "/health/ready").status_code == 200
-    except OSError:
+    except httpx.TransportError:
         return False
-    except Exception as error:
-        if type(error).__module__.startswith("httpx"):
-            return False
-        raise
 
 
 def read_until(terminal: int, words: str | None) -> str:

@@ -25,6 +25,7 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
     with greenroom.database.write() as session:
         user: User = find(session, name=name)
         at = as_instant(now(session))
+        assert at is not None
         session.add(Book(id=owned["book"], user_id=user.id, title=f"by {name}", filename="b.pdf", created_at=at))
         session.add(
             DeadLetter(

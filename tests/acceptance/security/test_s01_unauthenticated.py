@@ -10,7 +10,7 @@ def test_bad_keys_get_identical_answers(greenroom: Served) -> None:
     made = greenroom.make_key("ann")
     good = greenroom.client(made["key"]).get("/quota")
     greenroom.admin.delete(f"/keys/{made['id']}")
-    bad = {
+    bad: dict[str, dict[str, str]] = {
         "none": {},
         "garbage": {"Authorization": "Bearer garbage"},
         "no scheme": {"Authorization": made["key"]},
@@ -23,7 +23,7 @@ def test_bad_keys_get_identical_answers(greenroom: Served) -> None:
     }
     # when
     answers = {
-        why: greenroom.client().get("/quota", headers=[(k, v.encode("latin-1")) for k, v in headers.items()])
+        why: greenroom.client().get("/quota", headers={name.encode(): value.encode("latin-1") for name, value in headers.items()})
         for why, headers in bad.items()
     }
     # then

@@ -32,5 +32,5 @@ def everything(greenroom: Served) -> str:
     rows: list[Any] = []
     with greenroom.database.read() as session:
         for table in METADATA.sorted_tables:
-            rows += session.execute(select(table)).all()
+            rows += session.connection().execute(select(table)).all()
     return repr(rows)

@@ -8,9 +8,7 @@ from sqlalchemy import event
 from tests.acceptance.served import Served
 
 
-def test_unknown_prefix_and_wrong_secret_cost_the_same(
-    greenroom_on_sqlite: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_prefix_and_wrong_secret_cost_the_same(greenroom_on_sqlite: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both execute the same statements and compare one hash, in constant time."""
     # given
     greenroom_on_sqlite.put_user("ann")

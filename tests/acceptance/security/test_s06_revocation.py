@@ -2,6 +2,8 @@
 
 import time
 
+from pydantic import SecretStr
+
 from api.settings import ApiSettings
 from tests.acceptance.served import served
 
@@ -10,7 +12,7 @@ ADMIN_KEY = "an-operators-own-choice-of-a-key-0001"
 
 def test_a_revoked_key_ends_on_every_process(database_url: str) -> None:
     """A key that two APIs know, revoked through one, is refused by that one at once and by the other within a second."""
-    settings = ApiSettings(port=0, admin_key=ADMIN_KEY)  # type: ignore[arg-type]  # pydantic makes the secret
+    settings = ApiSettings(port=0, admin_key=SecretStr(ADMIN_KEY))
     with served(database_url, settings=settings) as one, served(database_url, settings=settings) as other:
         # given
         one.put_user("ann")

@@ -1,15 +1,16 @@
 """S11: a token is good for a time, from one issuer and for one audience."""
 
 import time
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from api.settings import JwtSettings
 from tests.acceptance.security.tokens import AUDIENCE, HS256, ISSUER, SECRET, token
 from tests.acceptance.served import served
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "no exp": {"exp": None},
     "past exp": {"exp": int(time.time()) - 120},
     "exp is no time": {"exp": "tomorrow"},
@@ -32,10 +33,7 @@ def test_each_claim_is_checked(database_url: str) -> None:
     """A token with a missing or wrong claim gives 401 and leaves no user behind; scopes are what the token says."""
     with served(database_url, jwt=HS256) as greenroom:
         # when
-        statuses = {
-            why: greenroom.client(token(**changed)).get("/quota").status_code  # type: ignore[arg-type]
-            for why, changed in BAD.items()
-        }
+        statuses = {why: greenroom.client(token(**changed)).get("/quota").status_code for why, changed in BAD.items()}
         users_before = [user["name"] for user in greenroom.admin.get("/users").json()["items"]]
         as_user = greenroom.client(token()).get("/users")
         as_admin = greenroom.client(token(scope="jobs admin")).get("/users")
@@ -54,7 +52,7 @@ def test_clocks_may_be_a_little_apart(sqlite_database: str) -> None:
 def test_clocks_may_not_be_far_apart() -> None:
     """No setting allows more than a minute."""
     with pytest.raises(ValidationError):
-        JwtSettings(secret=SECRET, issuer=ISSUER, audience=AUDIENCE, leeway_seconds=61)  # type: ignore[arg-type]
+        JwtSettings(secret=SecretStr(SECRET), issuer=ISSUER, audience=AUDIENCE, leeway_seconds=61)
 
 
 def test_the_token_says_the_tier_but_not_a_new_tenant(database_url: str) -> None:

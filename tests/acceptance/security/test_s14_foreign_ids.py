@@ -1,5 +1,8 @@
 """S14: what belongs to somebody else looks, to the byte, like what does not exist."""
 
+from typing import Any
+
+import httpx
 import pytest
 
 from persistence.ids import new_id
@@ -23,8 +26,8 @@ def test_foreign_ids_look_like_nonsense(greenroom: Served, relation: str) -> Non
     for operation in addressed:
         missing = ask(me, operation, new_id())
         # when
-        for what, id in {**owned, "nonsense": "nonsense", "user name": "them"}.items():
-            status, content = ask(me, operation, id)
+        for what, owned_id in {**owned, "nonsense": "nonsense", "user name": "them"}.items():
+            status, content = ask(me, operation, owned_id)
             # then
             if (status, content) != missing or status not in {403, 404}:
                 differences.append(f"{operation} with the id of a {what}: {status} {content[:200]!r}")
@@ -49,17 +52,17 @@ def test_the_owner_finds_all_of_it(greenroom: Served) -> None:
     assert {path: greenroom.admin.get(path).status_code for path in found} == dict.fromkeys(found, 200)
 
 
-def ask(client: object, operation: Operation, id: str) -> tuple[int, bytes]:
+def ask(client: httpx.Client, operation: Operation, id: str) -> tuple[int, bytes]:
     """Ask for one id on an operation, with the least body that it takes."""
     path = operation.fill(**dict.fromkeys(operation.parameters, id) | ({"name": FILE} if "id" in operation.parameters else {}))
-    body = {} if operation.media_types else None
-    with client.stream(operation.verb.upper(), path, json=body) as answer:  # type: ignore[attr-defined]
+    body: dict[str, Any] | None = {} if operation.media_types else None
+    with client.stream(operation.verb.upper(), path, json=body) as answer:
         if answer.status_code == 200 and operation.streams:
             return 200, b"a stream"
         return answer.status_code, answer.read()
 
 
-def own_status(client: object, job_id: str) -> str:
+def own_status(client: httpx.Client, job_id: str) -> str:
     """How the owner's job stands."""
-    status: str = client.get(f"/jobs/{job_id}").json()["status"]  # type: ignore[attr-defined]
+    status: str = client.get(f"/jobs/{job_id}").json()["status"]
     return status

@@ -2,6 +2,8 @@
 
 import json
 
+import httpx
+
 from tests.acceptance.security.belongings import own_everything
 from tests.acceptance.security.operations import operations
 from tests.acceptance.served import ECHO, Served
@@ -39,10 +41,10 @@ def test_streams_tell_nothing_foreign(greenroom: Served) -> None:
         assert first_jobs(all_events, 2) == [theirs, own]
 
 
-def first_jobs(stream: object, count: int) -> list[str]:
+def first_jobs(stream: httpx.Response, count: int) -> list[str]:
     """Read the jobs of the first events of a stream."""
     found: list[str] = []
-    for line in stream.iter_lines():  # type: ignore[attr-defined]
+    for line in stream.iter_lines():
         if line.startswith("data:"):
             found.append(json.loads(line.removeprefix("data:"))["job"])
         if len(found) == count:

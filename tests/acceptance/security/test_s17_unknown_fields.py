@@ -22,9 +22,7 @@ def test_other_bodies_take_none_either(greenroom_on_sqlite: Served) -> None:
     """Users, keys and tiers refuse unknown fields, and wrong types are not bent into right ones."""
     admin = greenroom_on_sqlite.admin
     greenroom_on_sqlite.put_user("ann")
-    limits = dict.fromkeys(
-        ("max_active", "max_running", "max_payload_bytes", "max_items", "submits_per_minute", "weight"), 5
-    )
+    limits = dict.fromkeys(("max_active", "max_running", "max_payload_bytes", "max_items", "submits_per_minute", "weight"), 5)
     refused = [
         admin.put("/users/ann", json={"tenant": "acme", "tier": "pro", "unfinished": 0}),
         admin.put("/users/ann", json={"tenant": "acme", "tier": 5}),

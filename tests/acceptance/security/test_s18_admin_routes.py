@@ -13,8 +13,7 @@ def test_a_user_cannot_do_what_the_operator_does(greenroom_on_sqlite: Served) ->
     closed = {str(one): one for one in operations(greenroom_on_sqlite) if "403" in one.statuses}
     # when
     answers: dict[str, httpx.Response] = {
-        name: user.request(one.verb.upper(), one.fill(), json={} if one.media_types else None)
-        for name, one in closed.items()
+        name: user.request(one.verb.upper(), one.fill(), json={} if one.media_types else None) for name, one in closed.items()
     }
     # then
     assert {

@@ -3,7 +3,9 @@
 import json
 import select
 import socket
+from typing import Any
 
+import httpx
 import pytest
 
 from api.limits import BODY_BYTES, BULK_BYTES
@@ -11,6 +13,7 @@ from api.settings import ApiSettings
 from tests.acceptance.served import ECHO, Served, served
 
 MEGABYTE = 1024 * 1024
+FORM_BEGINNING = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-'
 FORM = "multipart/form-data; boundary=b"
 LIMITS = {
     "/jobs": ("application/json", BODY_BYTES),
@@ -35,7 +38,7 @@ def test_an_announced_body_is_refused_unseen(greenroom_on_sqlite: Served, path: 
 def test_a_chunked_body_is_refused_on_the_way(greenroom_on_sqlite: Served, path: str) -> None:
     """A body of unknown length gets its 413 when it passes the limit, long before it ends; then it is cut off."""
     kind, limit = LIMITS[path]
-    begin = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-" if kind == FORM else b'["'
+    begin = FORM_BEGINNING if kind == FORM else b'["'
     sent = 0
     with connection(greenroom_on_sqlite, path, kind, "Transfer-Encoding: chunked") as peer:
         peer.sendall(chunk(begin))
@@ -115,7 +118,7 @@ def chunk(content: bytes) -> bytes:
     return f"{len(content):x}\r\n".encode() + content + b"\r\n"
 
 
-def read_answer(peer: socket.socket) -> tuple[str, dict[str, object]]:
+def read_answer(peer: socket.socket) -> tuple[str, dict[str, Any]]:
     """Read a response whole, as far as its Content-Length says."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -124,11 +127,11 @@ def read_answer(peer: socket.socket) -> tuple[str, dict[str, object]]:
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     while len(body) < length:
         body += peer.recv(65536)
-    problem: dict[str, object] = json.loads(body)
+    problem: dict[str, Any] = json.loads(body)
     return head.decode().splitlines()[0], problem
 
 
-def post_json(client: object, path: str, body: object) -> object:
+def post_json(client: httpx.Client, path: str, body: object) -> httpx.Response:
     """Send JSON without the spaces that would count."""
     text = json.dumps(body, separators=(",", ":"))
-    return client.post(path, content=text, headers={"Content-Type": "application/json"})  # type: ignore[attr-defined]
+    return client.post(path, content=text, headers={"Content-Type": "application/json"})

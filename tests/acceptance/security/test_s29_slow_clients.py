@@ -103,15 +103,10 @@ def test_a_large_upload_may_take_longer(impatient: Served) -> None:
 def test_huge_headers_are_refused(impatient: Served) -> None:
     """Headers beyond 64 KiB give 431, without waiting for their end."""
     peer = impatient.connect()
-    line = b"X-A: " + b"a" * 1000 + b"\r\n"
     peer.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-    answer = b""
-    for _ in range(2000):
-        if select.select([peer], [], [], 0)[0]:
-            break
-        peer.sendall(line)
-    answer = peer.recv(65536)
-    assert answer.startswith(b"HTTP/1.1 431")
+    for number in range(66):
+        peer.sendall(f"X-{number}: ".encode() + b"a" * 1000 + b"\r\n")
+    assert peer.recv(65536).startswith(b"HTTP/1.1 431")
 
 
 def test_the_time_is_at_most_half_a_minute() -> None:

@@ -26,10 +26,8 @@ def test_one_event_is_one_line(log_format: Literal["json", "console"], line_brea
 def test_a_forged_traceback_is_marked() -> None:
     """On a terminal a traceback has its lines, each behind a mark, so that none passes for an event."""
     with captured_logs("console") as log:
-        try:
-            raise ValueError(f"a\n2026-01-01 00:00:00 [info     ] forged\r\n{FORGED}")
-        except ValueError:
-            structlog.get_logger("tests").exception("failed")
+        error = ValueError(f"a\n2026-01-01 00:00:00 [info     ] forged\r\n{FORGED}")
+        structlog.get_logger("tests").error("failed", exc_info=error)
     first, *others = log.getvalue().splitlines()
     assert "failed" in first
     assert others

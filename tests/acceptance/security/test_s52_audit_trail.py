@@ -1,20 +1,19 @@
 """S52: nobody rewrites the audit trail; on PostgreSQL the application's role has not even the right to try."""
 
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner, Result
 from psycopg import sql
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from api.cli import main
 from persistence import cancellation, prune, replays, users
 from persistence.attempts import Ending
+from persistence.batches import run
 from persistence.database import Database
 from persistence.models import METADATA
 from persistence.settings import DatabaseSettings
@@ -43,7 +42,7 @@ def role(postgres_database: str) -> Iterator[str]:
 @pytest.fixture
 def application(postgres_database: str, role: str) -> Iterator[Database]:
     """Open the database as the application, after `greenroom migrate --app-role`."""
-    assert migrate_for(postgres_database, role).returncode == 0
+    assert migrate_for(postgres_database, role).exit_code == 0
     parts = urlsplit(postgres_database)
     url = parts._replace(netloc=f"{role}:{role}@{parts.hostname}:{parts.port}").geturl()
     database = Database(DatabaseSettings(), url=url)
@@ -58,7 +57,7 @@ def test_the_application_may_not_change_the_past(application: Database, change: 
     with application.write() as session:
         factories.submit(session, factories.user(session))
     with application.write() as session, pytest.raises(DBAPIError, match="permission denied for table transitions"):
-        session.execute(text(CHANGES[change]))
+        run(session, CHANGES[change])
 
 
 @pytest.mark.postgresql
@@ -73,13 +72,13 @@ def test_the_application_can_do_its_work(application: Database) -> None:
             ending = factories.fail if taken.id == first else succeed
             ending(session, worker, taken)
         cancellation.cancel(session, job_id=third, user_id=user)
-        (letter,) = session.execute(text("SELECT id FROM dead_letters")).one()
+        (letter,) = run(session, "SELECT id FROM dead_letters").one()
         replays.replay(session, letter_id=str(letter), user_id=user)
     with application.write() as session:
         assert prune.prune(session, older_than_seconds=-1) == 2
     with application.read() as session:
         assert verify(session) == []
-        assert session.execute(text("SELECT count(DISTINCT job_id) FROM transitions")).scalar() == 1
+        assert run(session, "SELECT count(DISTINCT job_id) FROM transitions").scalar() == 1
         assert second
     assert rights(application) == {"SELECT", "INSERT"}
 
@@ -90,9 +89,9 @@ def test_every_table_is_granted(application: Database) -> None:
     with application.read() as session:
         for table in METADATA.tables:
             for right in ("SELECT", "INSERT"):
-                granted = session.execute(text("SELECT has_table_privilege(:table, :right)"), {"table": table, "right": right})
+                granted = run(session, "SELECT has_table_privilege(:table, :right)", table=table, right=right)
                 assert granted.scalar(), (table, right)
-        assert not session.execute(text("SELECT has_table_privilege('alembic_version', 'UPDATE')")).scalar()
+        assert not run(session, "SELECT has_table_privilege('alembic_version', 'UPDATE')").scalar()
 
 
 @pytest.mark.postgresql
@@ -100,7 +99,7 @@ def test_the_application_prunes_finished_jobs_only(application: Database) -> Non
     """Pruning is no way around: the trail of a job that has not finished stays."""
     with application.write() as session:
         (job,) = factories.submit(session, factories.user(session))
-        pruned = session.execute(text("SELECT prune_transitions(CAST(:ids AS uuid[]))"), {"ids": [job]}).scalar()
+        pruned = run(session, "SELECT prune_transitions(CAST(:ids AS uuid[]))", ids=[job]).scalar()
     assert pruned == 0
 
 
@@ -111,7 +110,7 @@ def test_the_owner_may_not_change_the_past(database_url: str, change: str) -> No
     with database.write() as session:
         factories.submit(session, factories.user(session))
     with database.write() as session, pytest.raises(DBAPIError, match="the audit trail"):
-        session.execute(text(CHANGES[change]))
+        run(session, CHANGES[change])
     database.close()
 
 
@@ -122,14 +121,14 @@ def test_the_owner_may_not_change_the_past(database_url: str, change: str) -> No
 def test_a_role_that_cannot_be_held_back_is_refused(postgres_database: str, name: str, words: str) -> None:
     """`greenroom migrate --app-role` refuses a role that does not exist, and one that owns the tables."""
     migrated = migrate_for(postgres_database, name)
-    assert migrated.returncode == 1
+    assert migrated.exit_code == 1
     assert words in migrated.stderr
 
 
 def test_sqlite_has_no_roles(sqlite_database: str) -> None:
     """`greenroom migrate --app-role` says that SQLite has no roles."""
     migrated = migrate_for(sqlite_database, "anybody")
-    assert migrated.returncode == 1
+    assert migrated.exit_code == 1
     assert "SQLite has no roles" in migrated.stderr
 
 
@@ -140,15 +139,12 @@ def succeed(session: Session, worker: str, taken: object) -> None:
 
 def rights(database: Database) -> set[str]:
     """List what the role of this connection may do with the audit trail."""
-    every = "SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER".split()
+    every = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
     with database.read() as session:
-        ask = text("SELECT has_table_privilege('transitions', :right)")
-        return {right for right in every if session.execute(ask, {"right": right}).scalar()}
+        ask = "SELECT has_table_privilege('transitions', :right)"
+        return {right for right in every if run(session, ask, right=right).scalar()}
 
 
-def migrate_for(url: str, role: str) -> subprocess.CompletedProcess[str]:
+def migrate_for(url: str, role: str) -> Result:
     """Run `greenroom migrate --app-role`."""
-    return subprocess.run(
-        [sys.executable, "-c", "from api.cli import main; main()", "migrate", "--app-role", role],
-        env=os.environ | {"GREENROOM_DATABASE_URL": url}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return CliRunner().invoke(main, ["migrate", "--app-role", role], env={"GREENROOM_DATABASE_URL": url})

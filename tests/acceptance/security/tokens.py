@@ -6,17 +6,16 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import SecretStr
 
 from api.settings import JwtSettings
 
 SECRET = "q7Xv2mLr9TzK4wNc8HbY1sDf6GjP3aQeU5oRi0EpVuWxZtCkMnBlSyFhJdAg7Xv2"
 ISSUER, AUDIENCE = "https://id.example", "greenroom"
 
-HS256 = JwtSettings(secret=SECRET, issuer=ISSUER, audience=AUDIENCE)  # type: ignore[arg-type]  # pydantic makes the secret
+HS256 = JwtSettings(secret=SecretStr(SECRET), issuer=ISSUER, audience=AUDIENCE)
 PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
+PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 RS256 = JwtSettings(public_key=PUBLIC_PEM.decode(), issuer=ISSUER, audience=AUDIENCE)
 
 

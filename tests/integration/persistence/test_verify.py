@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import text
 from sqlmodel import Session
 
 from persistence import cancellation, dead_letters, due, replays, rescue, workers
 from persistence.attempts import Ending
+from persistence.batches import run
 from persistence.database import Database
 from persistence.dispatch import Taken
 from persistence.verify import Violation, verify
@@ -50,7 +50,7 @@ def jobs(database: Database) -> Jobs:
         factories.finish(session, worker, snoozed, Ending.SNOOZED, delay_seconds=0.001, reason="rate limit")
         factories.finish(session, worker, stopped, Ending.HANDED_BACK)
         cancellation.cancel(session, job_id=cancelled.id, user_id=None)
-        (letter,) = session.execute(text("SELECT id FROM dead_letters WHERE job_id = :id"), {"id": replayed.id}).one()
+        (letter,) = run(session, "SELECT id FROM dead_letters WHERE job_id = :id", id=replayed.id).one()
         replays.replay(session, letter_id=str(letter), user_id=None)
     with database.write() as session:
         due.promote(session)
@@ -77,7 +77,7 @@ def test_a_busy_database_is_sound(database: Database, jobs: Jobs) -> None:
     """Jobs that went every way that there is break no invariant."""
     with database.read() as session:
         assert verify(session) == []
-        statuses = set(session.execute(text("SELECT status FROM jobs")).scalars())
+        statuses = set(run(session, "SELECT status FROM jobs").scalars())
     assert statuses == {"queued", "processing", "completed", "failed", "cancelled"}
 
 
@@ -168,7 +168,7 @@ def test_a_planted_corruption_is_found(database: Database, jobs: Jobs, name: str
     with database.write() as session:
         take_guards_away(session)
         parameters = {field: getattr(jobs, field) for field in Jobs.__slots__ if f":{field}" in sql}
-        session.execute(text(sql), parameters)
+        run(session, sql, **parameters)
     # when
     with database.read() as session:
         violations = verify(session)
@@ -181,11 +181,11 @@ def test_a_final_moment_is_checked(database: Database, jobs: Jobs) -> None:
     """A final job without the moment when it finished is found, should the CHECK ever be gone."""
     if not database.is_sqlite:
         with database.write() as session:
-            session.execute(text("ALTER TABLE jobs DROP CONSTRAINT ck_jobs_finished_when_final"))
+            run(session, "ALTER TABLE jobs DROP CONSTRAINT ck_jobs_finished_when_final")
     with database.write() as session:
         if database.is_sqlite:
-            session.execute(text("PRAGMA ignore_check_constraints = ON"))
-        session.execute(text("UPDATE jobs SET finished_at = NULL WHERE id = :id"), {"id": jobs.completed})
+            run(session, "PRAGMA ignore_check_constraints = ON")
+        run(session, "UPDATE jobs SET finished_at = NULL WHERE id = :id", id=jobs.completed)
     with database.read() as session:
         violations = verify(session)
     assert [violation for violation in violations if is_it(violation, "A1", jobs.completed, "nothing as the moment")]
@@ -194,8 +194,8 @@ def test_a_final_moment_is_checked(database: Database, jobs: Jobs) -> None:
 def test_a_lowered_tier_is_no_violation(database: Database, jobs: Jobs) -> None:
     """More slots than a tier allows by now were taken when it allowed them."""
     with database.write() as session:
-        session.execute(text("UPDATE tiers SET max_running = 1, max_active = 1"))
-        session.execute(text("UPDATE type_limits SET max_held = 1"))
+        run(session, "UPDATE tiers SET max_running = 1, max_active = 1")
+        run(session, "UPDATE type_limits SET max_held = 1")
     with database.read() as session:
         assert verify(session) == []
 
@@ -203,7 +203,7 @@ def test_a_lowered_tier_is_no_violation(database: Database, jobs: Jobs) -> None:
 def test_a_deleted_dead_letter_is_no_violation(database: Database, jobs: Jobs) -> None:
     """A dead letter that its owner has thrown away is not missed."""
     with database.write() as session:
-        (letter,) = session.execute(text("SELECT id FROM dead_letters WHERE job_id = :id"), {"id": jobs.failed}).one()
+        (letter,) = run(session, "SELECT id FROM dead_letters WHERE job_id = :id", id=jobs.failed).one()
         dead_letters.delete(session, letter_id=str(letter), user_id=None)
     with database.read() as session:
         assert verify(session) == []
@@ -214,22 +214,22 @@ def test_what_happens_meanwhile_is_not_seen(database: Database, jobs: Jobs) -> N
     with database.read() as session:
         first = verify(session)
         with database.write() as other:
-            other.execute(text("UPDATE users SET held = held + 1"))
-        assert (first, session.execute(text("SELECT sum(held) FROM users")).scalar()) == ([], held(session))
+            run(other, "UPDATE users SET held = held + 1")
+        assert (first, run(session, "SELECT sum(held) FROM users").scalar()) == ([], held(session))
 
 
 def test_no_more_than_asked_for(database: Database, jobs: Jobs) -> None:
     """A database that is wrong everywhere is told in as many lines as were asked for."""
     with database.write() as session:
         take_guards_away(session)
-        session.execute(text("DELETE FROM transitions"))
+        run(session, "DELETE FROM transitions")
     with database.read() as session:
         assert len([found for found in verify(session, most=2) if found.invariant == "A4"]) == 2
 
 
 def held(session: Session) -> int:
     """Count the slots that are held."""
-    return int(session.execute(text("SELECT count(*) FROM jobs WHERE slot")).scalar_one())
+    return int(run(session, "SELECT count(*) FROM jobs WHERE slot").scalar_one())
 
 
 def is_it(violation: Violation, invariant: str, on: str, words: str) -> bool:
@@ -239,9 +239,9 @@ def is_it(violation: Violation, invariant: str, on: str, words: str) -> bool:
 
 def take_guards_away(session: Session) -> None:
     """Take away what keeps corruption out: the triggers, foreign keys and unique indexes in its way."""
-    session.execute(text("DROP INDEX uq_jobs_idempotency_key"))
+    run(session, "DROP INDEX uq_jobs_idempotency_key")
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("ALTER TABLE transitions DISABLE TRIGGER ALL"))
+        run(session, "ALTER TABLE transitions DISABLE TRIGGER ALL")
         return
-    for (trigger,) in session.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-        session.execute(text(f"DROP TRIGGER {trigger}"))
+    for (trigger,) in run(session, "SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
+        run(session, f"DROP TRIGGER {trigger}")
