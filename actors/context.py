@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from middleware.attempt import Attempt
-from middleware.errors import Cancelled
+from middleware.text import storable
 from persistence import files
 from persistence.admission import Submission
 from persistence.database import Session, now
@@ -78,7 +78,7 @@ class JobContext:
         """
         self._attempt.progress = (
             min(100.0, max(0.0, float(percent))),
-            None if note is None else note[:_MOST_NOTE_CHARACTERS],
+            None if note is None else storable(note[:_MOST_NOTE_CHARACTERS]),
         )
 
     def check(self) -> None:
@@ -86,8 +86,7 @@ class JobContext:
 
         :raises Cancelled: it was.
         """
-        if self._attempt.cancelled:
-            raise Cancelled
+        self._attempt.check()
 
     def submit(
         self,

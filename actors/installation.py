@@ -7,6 +7,7 @@ from typing import Any
 import dramatiq
 from dramatiq.broker import Broker
 
+from actors.hints import HintEncoder
 from actors.registry import JobType, Registry
 from actors.sending import Sender
 from actors.settings import ActorSettings
@@ -100,6 +101,7 @@ class Installation:
         url = self._broker_url
         if url is None:
             return SqlBroker(self._hand, self._wake)
+        dramatiq.set_encoder(HintEncoder())
         if url == "stub://":
             from dramatiq.brokers.stub import StubBroker
 

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _MOST_NAME_CHARACTERS = 200  # the column's width
+_MOST_WAIT_SECONDS = 30 * 86_400
 
 # Ordinary ends of an attempt, which Dramatiq is not to log as failures with a traceback.
 _EXPECTED = (Cancelled, Permanent, Retryable, Snooze)
@@ -36,10 +37,10 @@ class Backoff(tuple[float, ...]):
     def __new__(cls, *seconds: float) -> Self:
         """Check the waits.
 
-        :raises ValueError: there is none, or one is negative.
+        :raises ValueError: there is none, or one is negative or longer than 30 days.
         """
-        if not seconds or any(wait < 0 for wait in seconds):
-            message = f"a back-off needs one or more waits of at least 0 seconds, not {seconds}"
+        if not seconds or not all(0 <= wait <= _MOST_WAIT_SECONDS for wait in seconds):
+            message = f"a back-off needs one or more waits of 0 seconds to 30 days, not {seconds}"
             raise ValueError(message)
         return super().__new__(cls, (float(wait) for wait in seconds))
 

@@ -14,6 +14,7 @@ ENTRY_POINTS = "greenroom.actors"
 CORE = frozenset(
     {
         "context",
+        "hints",
         "installation",
         "job",
         "loading",

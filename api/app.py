@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -19,10 +20,12 @@ from api.limits import BODY_BYTES, SubmitRates
 from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
-from api.tokens import Tokens
 from persistence.database import Database
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
+
+if TYPE_CHECKING:
+    from api.tokens import Tokens
 
 # Room for a form's other fields and the lines between its parts.
 _FORM_BYTES = 64 * 1024
@@ -36,7 +39,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
     notifier = Notifier(database)
     ledger = Ledger(database, after_commit=notifier.notify)
     feed = EventFeed(database)
-    authenticator = Authenticator(database, Tokens(jwt) if jwt.accepts_tokens else None)
+    authenticator = Authenticator(database, _tokens(jwt))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -76,6 +79,14 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
     )
     app.asgi_handler = Edge(app.asgi_handler, allowed_hosts=settings.allowed_hosts)
     return app
+
+
+def _tokens(settings: JwtSettings) -> "Tokens | None":
+    if not settings.accepts_tokens:
+        return None
+    from api.tokens import Tokens
+
+    return Tokens(settings)
 
 
 def _version_one(settings: ApiSettings) -> Router:

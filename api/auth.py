@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from litestar.middleware import ASGIMiddleware
@@ -13,11 +14,13 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from api.dependencies import Caller
 from api.limits import Windows
-from api.tokens import Claims, Tokens
 from persistence import identities, keys, users
 from persistence.database import Database
 from persistence.errors import GreenroomError, RateLimitedError, UnauthenticatedError
 from persistence.identities import Identity
+
+if TYPE_CHECKING:  # with it comes cryptography, which is large
+    from api.tokens import Claims, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +47,7 @@ class Authenticator:
     :param tokens: what checks tokens; None when none are accepted.
     """
 
-    def __init__(self, database: Database, tokens: Tokens | None = None) -> None:
+    def __init__(self, database: Database, tokens: "Tokens | None" = None) -> None:
         self._database = database
         self._tokens = tokens
         self._remembered: dict[bytes, _Remembered] = {}
@@ -116,7 +119,7 @@ class Authenticator:
             raise UnauthenticatedError
         return _caller(identity, claims.scope), _REMEMBERED_SECONDS
 
-    def _provide_user(self, claims: Claims) -> Identity:
+    def _provide_user(self, claims: "Claims") -> Identity:
         """Make the user whom the identity provider vouches for, or give the tier that it now says.
 
         :raises UnauthenticatedError: the token does not say of which tenant, or what it says cannot be.

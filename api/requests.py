@@ -1,6 +1,7 @@
 """Requests: how a body is read, so that neither its type, its size nor its shape can hurt."""
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from persistence.errors import UnsupportedMediaTypeError, ValidationError
 
 # A body above this is decoded in a thread: the loop has others to serve in the meantime.
 _LARGE_BYTES = 128 * 1024
+# Made to be large, 16 MiB of text become half a gigabyte of objects until they are counted; not of many at once.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class StrictRequest(Request[Caller, Any, Any]):
@@ -32,8 +35,13 @@ class StrictRequest(Request[Caller, Any, Any]):
             field = self.route_handler.parsed_data_field
             wanted = field.raw if field is not None else Any
             large = len(body) > _LARGE_BYTES
-            self._json = await asyncio.to_thread(_decode, body, wanted) if large else _decode(body, wanted)
+            self._json = await asyncio.to_thread(_decode_large, body, wanted) if large else _decode(body, wanted)
         return self._json
+
+
+def _decode_large(body: bytes, wanted: Any) -> Any:
+    with _ONE_AT_A_TIME:
+        return _decode(body, wanted)
 
 
 def _decode(body: bytes, wanted: Any) -> Any:

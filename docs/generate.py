@@ -4,6 +4,8 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->` in
 written by hand. NAME is one of PARTS in parts.py.
 """
 
+# ruff: noqa: INP001 - a script, not a package
+
 import argparse
 import difflib
 import re
@@ -33,12 +35,12 @@ def main() -> int:
         name = str(page.relative_to(ROOT))
         if only_check:
             difference = difflib.unified_diff(before.splitlines(), after.splitlines(), name, "generated", n=1, lineterm="")
-            print("\n".join(difference))
+            sys.stdout.write("\n".join([*difference, ""]))
         else:
             page.write_text(after)
-            print(f"wrote {name}")
+            sys.stdout.write(f"wrote {name}\n")
     if only_check and stale:
-        print(f"{stale} pages are out of date: run `make docs`", file=sys.stderr)
+        sys.stderr.write(f"{stale} pages are out of date: run `python docs/generate.py`\n")
     return int(only_check and stale > 0)
 
 

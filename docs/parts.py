@@ -1,5 +1,7 @@
 """The generated parts of the documentation: each function writes one of them in Markdown from what the code says."""
 
+# ruff: noqa: INP001 - belongs to a script, not to a package
+
 import importlib
 import inspect
 import pkgutil

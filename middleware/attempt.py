@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dramatiq.middleware import Interrupt
 from dramatiq.middleware.threading import raise_thread_exception
 
+from middleware.errors import Cancelled
 from persistence.admission import Submission
 from persistence.attempts import Effect
 from persistence.dispatch import Taken
@@ -47,12 +48,21 @@ class Attempt:
             with self._lock:
                 self.thread_id = threading.get_ident()
                 self.deadline = time.monotonic() + limit_seconds
+            self.check()  # what was cancelled a moment ago found no thread to interrupt
             yield
         finally:
             with self._lock:
                 thread_id, self.thread_id, self.deadline = self.thread_id, None, None
             if thread_id is not None and self.interrupted:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), None)
+
+    def check(self) -> None:
+        """Stop here if the job was cancelled.
+
+        :raises Cancelled: it was.
+        """
+        if self.cancelled:
+            raise Cancelled
 
     def interrupt(self, kind: type[Interrupt]) -> bool:
         """Raise an exception in the working thread, once at the most.

@@ -6,6 +6,7 @@ from dramatiq.middleware import Middleware, MiddlewareError, SkipMessage
 
 from middleware import attempt as attempts
 from middleware.lifecycle import Lifecycle
+from middleware.pulse import hand_back
 from persistence.errors import DatabaseUnavailableError
 from persistence.ids import is_id
 
@@ -49,4 +50,13 @@ class Claims(Middleware):
             claim = process.ledger.claim(job_id, dispatch_no)
         except DatabaseUnavailableError as error:
             raise ClaimUnavailableError from error
-        return None if claim is None else process.hand.hold(claim)
+        if claim is None:
+            return None
+        attempt = process.hand.hold(claim)
+        if claim.type != message.actor_name:
+            # The claim was good and the message is not: the job is for the actor of its own type.
+            log.warning("message.refused", actor=message.actor_name, type=claim.type)
+            if process.hand.drop(attempt):
+                process.ledger.finish(hand_back(attempt, "message for another actor"))
+            return None
+        return attempt

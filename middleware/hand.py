@@ -89,7 +89,8 @@ class Hand:
 
     def next(self, queue: str, timeout_seconds: float) -> Attempt | None:
         """Wait for the next claim of a queue; None when the time is up."""
-        self.open(queue)
+        if queue not in self._queues:
+            self.open(queue)
         with self._changed:
             waiting = self._delivered.setdefault(queue, deque())
             self._changed.wait_for(lambda: waiting or self._closed, timeout_seconds)

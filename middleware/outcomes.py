@@ -14,6 +14,7 @@ from dramatiq.middleware import Middleware
 from middleware import attempt as attempts
 from middleware.errors import Cancelled, Permanent, ShuttingDown, Snooze, TimeLimitExceeded
 from middleware.lifecycle import Lifecycle
+from middleware.text import storable
 from persistence.attempts import Ending, Outcome
 from persistence.dead_letters import fingerprint_of
 
@@ -90,8 +91,7 @@ class Outcomes(Middleware):
     def _failed(self, attempt: attempts.Attempt, exception: BaseException) -> tuple[Ending, dict[str, Any]]:
         claim = attempt.claim
         policy = self._policy_of(claim.type)
-        known = policy.classify(exception) if policy.classify is not None else None
-        error = exception if known is None else known
+        error = _classified(policy, exception)
         match error:
             case Cancelled():
                 return Ending.CANCELLED, {"reason": "cancelled by its attempt"}
@@ -117,7 +117,7 @@ class Outcomes(Middleware):
         trace = "".join(traceback.format_exception(exception))[-_MOST_TRACEBACK_CHARACTERS:]
         place = "\n".join(f"{frame.filename}:{frame.name}" for frame in traceback.extract_tb(exception.__traceback__)[-1:])
         return Ending.FAILED, fields | {
-            "traceback": _storable(trace),
+            "traceback": storable(trace),
             "fingerprint": fingerprint_of(_name(exception), place),
         }
 
@@ -129,9 +129,20 @@ def _name(exception: BaseException) -> str:
 def _message(exception: BaseException) -> str:
     if isinstance(exception, TimeLimitExceeded):
         return "the attempt took longer than its time limit"
-    return _storable(str(exception)[:_MOST_MESSAGE_CHARACTERS])
+    try:
+        said = str(exception)
+    except Exception:  # noqa: BLE001 - an error's own words are its author's code; the outcome must be written all the same
+        said = "an error that cannot say what it is"
+    return storable(said[:_MOST_MESSAGE_CHARACTERS])
 
 
-def _storable(text: str) -> str:
-    """Make any text one that every database takes: no NUL and no lone surrogates."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+def _classified(policy: RetryPolicy, exception: BaseException) -> BaseException:
+    """Ask the author's classifier; one that fails itself must not cost the job its outcome, for then it would be held for ever."""
+    if policy.classify is None:
+        return exception
+    try:
+        known = policy.classify(exception)
+    except Exception:  # noqa: BLE001 - the edge to the author's code, see above
+        log.warning("classifier.failed", exc_info=True)
+        known = None
+    return exception if known is None else known

@@ -21,10 +21,8 @@ LATER = {
 
 def test_every_name_is_known_everywhere() -> None:
     """The list of names is exactly what the settings have, so that no process wonders about another one's."""
-    fields = {
-        str(settings.model_config["env_prefix"]) + name.upper() for settings in CLASSES for name in settings.model_fields
-    }
-    assert NAMES == fields | {PREFIX + name for name in ELSEWHERE | LATER}
+    fields = {str(settings.model_config["env_prefix"]) + name.upper() for settings in CLASSES for name in settings.model_fields}
+    assert fields | {PREFIX + name for name in ELSEWHERE | LATER} == NAMES
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -68,9 +66,7 @@ def test_other_names_are_only_warned_about() -> None:
         ("GREENROOM_ADMIN_KEY", "kept secret " * 4, "GREENROOM_ADMIN_KEY: may hold only"),
     ],
 )
-def test_a_bad_value_is_one_line_without_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
+def test_a_bad_value_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
     """The message begins with the setting's name, says what is wanted and does not repeat what may be secret."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as refusal:
