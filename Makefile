@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check lock lock-check audit sbom bench clean dev system-packages
+.PHONY: help setup run test check docs lock lock-check audit sbom bench clean dev system-packages
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,11 +30,15 @@ run: setup  ## start Greenroom: API, dashboard and workers (settings: GREENROOM_
 test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
 	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
 
-check: dev  ## lint, format, types, import rules, unit tests
+docs: dev  ## write the generated parts of docs/ anew
+	$(BIN)/python docs/generate.py
+
+check: dev  ## lint, format, types, import rules, generated docs, unit tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/python -m pytest -q tests/unit
 
 # uv keeps the versions that are in the locks already; `make lock UPGRADE=1` moves all of them on.

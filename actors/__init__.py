@@ -7,9 +7,11 @@ add a file. Other packages add theirs with the entry point group `greenroom.acto
 import dramatiq
 
 from actors.loading import load_job_types
-from persistence.environment import SettingsError
+from persistence.environment import SettingsError, check_names
+from persistence.settings import environment_names
 
 try:
+    check_names(environment_names())
     from actors.installation import INSTALLATION
 
     dramatiq.set_broker(INSTALLATION.broker)

@@ -166,8 +166,9 @@ def _store(database: Database, registry: Registry, caller: Caller, upload: Uploa
         books.create(session, book_id=book_id, user_id=caller.user_id, title=upload.title, filename=upload.filename, now=now)
         files.save(session, job_id=asked.id, name=books.PDF, media_type="application/pdf", chunks=upload.chunks(), now=now)
         book = books.get(session, book_id=book_id, user_id=caller.user_id)
-        job = job_views.get(session, job_id=asked.id, user_id=caller.user_id)
-        return UploadedOut(_seen(book), as_admitted(job, admitted.positions[0]))
+        job = job_views.of_admitted(session, job_id=asked.id, position=admitted.positions[0])
+        job.files = files.of_jobs(session, job_ids=[asked.id])[asked.id]
+        return UploadedOut(_seen(book), as_admitted(job))
 
 
 def _seen(view: BookView) -> BookOut:

@@ -155,9 +155,7 @@ def _parsed(lines: Iterator[str]) -> Iterator[Event]:
 
 
 def _away(url: str, error: Exception) -> RefusedError:
-    return RefusedError(
-        f"{url} does not answer ({str(error) or type(error).__name__}). Is Greenroom running?", is_away=True
-    )
+    return RefusedError(f"{url} does not answer ({str(error) or type(error).__name__}). Is Greenroom running?", is_away=True)
 
 
 def _refused(answer: "httpx.Response") -> RefusedError:

@@ -90,9 +90,12 @@ def submit_job(
     asked = submission_of(data, registry=registry, caller=caller)
     admitted = ledger.submit(Unit(caller.user_id, [asked], key, hash_of(data) if key else None))
     _settle(database, notifier, asked.depends_on)
-    with database.read() as session:
-        view = job_views.get(session, job_id=admitted.ids[0], user_id=caller.user_id)
-    job = job_out(view) if admitted.replayed else as_admitted(view, admitted.positions[0])
+    (job_id,) = admitted.ids
+    if admitted.replayed:
+        job = _read(database, job_id, caller)
+    else:
+        with database.read() as session:
+            job = as_admitted(job_views.of_admitted(session, job_id=job_id, position=admitted.positions[0]))
     headers = {"Location": f"{PREFIX}/jobs/{job.id}"}
     if admitted.replayed:
         headers["Idempotent-Replayed"] = "true"

@@ -26,7 +26,8 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 # A string, closed or not; possessive and always matching, so that no text makes it look at a byte twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEP = {ord("["): 1, ord("]"): -1}
 _STRETCH = 64 * 1024
 _WHOLE_BYTES = 1024 * 1024
 _MOST_ITEMS = 10_000
@@ -95,10 +96,10 @@ def _keys(value: Any) -> int:
 
 
 def _check_depth(bare: bytes) -> None:
-    brackets = bare.translate(None, _NOT_BRACKETS)
-    for _ in range(2):  # what is innermost goes first, for that is most of what there is, and this is the fast way
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    brackets = bare.translate(_ONE_KIND, _NOT_BRACKETS)
     depth = 2
+    for _ in range(depth):  # what is innermost goes first, for that is most of what there is, and this is the fast way
+        brackets = brackets.replace(b"[]", b"")
     for start in range(0, len(brackets), _STRETCH):
         levels = list(accumulate(map(_STEP.__getitem__, brackets[start : start + _STRETCH]), initial=depth))
         depth = levels[-1]

@@ -1,5 +1,6 @@
 """Problems: every error leaves the API as `application/problem+json` (RFC 9457) with a stable code, and no more than that."""
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +10,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
+from litestar.types import Method
 
 from persistence.database import is_repeatable
 from persistence.errors import (
@@ -54,6 +56,7 @@ STATUSES: dict[str, HTTPStatus] = {
 # Said with the same bytes whatever the reason, so that nobody learns from them what exists.
 _SILENT = (UnauthenticatedError, NotFoundError)
 _RETRY_AFTER_SECONDS = 2
+_METHODS: tuple[Method, ...] = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 _LITESTARS: dict[int, type[GreenroomError]] = {
     400: ValidationError,
@@ -134,10 +137,20 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     if isinstance(problem, PayloadTooLargeError) and isinstance(handler, HTTPRouteHandler):
         problem.fields.setdefault("limit", handler.resolve_request_max_body_size())
     status, headers, body = describe(problem)
-    if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
-        headers["Allow"] = error.headers["Allow"]
+    if isinstance(problem, MethodNotAllowedError):
+        headers["Allow"] = ", ".join(_methods(request))
     _log(request, error, problem, status)
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
+
+
+def _methods(request: Request[Any, Any, Any]) -> list[Method]:
+    """List what the address takes instead; Litestar knows, and does not say."""
+    taken: list[Method] = []
+    for method in _METHODS:
+        with suppress(HTTPException):
+            request.app.asgi_router.handle_routing(path=request.scope["path"], method=method)
+            taken.append(method)
+    return taken
 
 
 def _log(request: Request[Any, Any, Any], error: Exception, problem: GreenroomError, status: int) -> None:

@@ -113,7 +113,7 @@ class Child:
         except GreenroomError as error:
             code = FAILED if isinstance(error, DatabaseUnavailableError) else HOPELESS
             sys.stderr.write(f"greenroom: {error}\n")
-        except BaseException:  # noqa: BLE001 - the edge of a process: nothing may unwind into its parent's frames
+        except BaseException:
             log.critical("process.failed", process=self.title, exc_info=True)
         finally:
             with suppress(OSError, ValueError):

@@ -1,7 +1,6 @@
 """The API's settings: where it listens, whom it lets in and how large a request may be."""
 
 import ipaddress
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -17,11 +16,6 @@ _WELL_KNOWN = re.compile(
 )
 
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
-
-
-def environment_names() -> list[str]:
-    """List the names of the environment's variables."""
-    return list(os.environ)
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:

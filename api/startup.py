@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.processes import Child
-from api.settings import ApiSettings, SupervisorSettings, environment_names
+from api.settings import ApiSettings, SupervisorSettings
 from api.supervisor import CannotStartError, Service, Supervisor, preload, work
 from middleware import logs
 from middleware.settings import LogSettings, WorkerSettings
 from persistence.environment import check_names, load
-from persistence.settings import DatabaseSettings
+from persistence.settings import DatabaseSettings, environment_names
 
 _ANSWER_SECONDS = 2.0
 _OK = 200
@@ -145,7 +145,6 @@ def _announcement(api: ApiSettings, database: DatabaseSettings, supervised: Supe
         "Greenroom is running.",
         f"  API        {address}/api/v1",
         f"  API docs   {address}/schema",
-        f"  Dashboard  {address}/",
         f"  Database   {place}",
         f"  Workers    {processes} with {supervised.worker_threads} threads each",
     ]

@@ -191,12 +191,12 @@ def job_out(view: JobView) -> JobOut:
     )
 
 
-def as_admitted(view: JobView, position: int) -> JobOut:
+def as_admitted(view: JobView) -> JobOut:
     """Show a job as it was when it was accepted, however far it has come since."""
     job = job_out(view)
-    changes: dict[str, Any] = {"position": position}
+    changes: dict[str, Any] = {}
     if job.status != Status.QUEUED:
-        changes |= {"status": Status.QUEUED, "waiting_for": "worker", "result": _NULL, "error": None, "files": []}
+        changes |= {"status": Status.QUEUED, "waiting_for": "worker", "result": _NULL, "error": None}
         changes |= {"progress": ProgressOut(0.0, None), "attempt": 0, "worker": None}
         changes |= {"dispatched_at": None, "started_at": None, "finished_at": None}
     return msgspec.structs.replace(job, **changes)

@@ -4,9 +4,16 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 import dramatiq
+import structlog
 from dramatiq.middleware import Middleware
 
+from middleware import logs
 from middleware.process import WorkerProcess
+from middleware.settings import LogSettings
+from persistence.environment import check_names, load
+from persistence.settings import environment_names
+
+log = structlog.get_logger(__name__)
 
 Build: TypeAlias = Callable[[int, Collection[str] | None], WorkerProcess]
 
@@ -36,6 +43,13 @@ class Lifecycle(Middleware):
             message = "no worker runs in this process"
             raise RuntimeError(message)
         return self._process
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        """Log as the settings say: `dramatiq actors` has set up its own way, which hides nothing."""
+        del broker
+        logs.configure(load(LogSettings))
+        for warning in check_names(environment_names()):
+            log.warning("settings.unknown", message=warning)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Register and begin to beat before the first consumer asks for work."""

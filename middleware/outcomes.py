@@ -142,7 +142,7 @@ def _classified(policy: RetryPolicy, exception: BaseException) -> BaseException:
         return exception
     try:
         known = policy.classify(exception)
-    except Exception:  # noqa: BLE001 - the edge to the author's code, see above
+    except Exception:
         log.warning("classifier.failed", exc_info=True)
         known = None
     return exception if known is None else known

@@ -12,7 +12,6 @@ from persistence.batches import Batch, among, many, run
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 
-
 _LOCK_NOT_AVAILABLE = "55P03"
 
 

@@ -1,17 +1,15 @@
 """Job views: how a job looks to its caller, with its place in the queue and the reason for which it waits."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from persistence import files, pauses
-from persistence.batches import Batch, run
+from persistence import files, pauses, positions
+from persistence.batches import run
 from persistence.errors import NotFoundError
 from persistence.files import JobFile
 from persistence.jobs import Job
@@ -25,7 +23,8 @@ class JobView:
     """A job with what is not in its row.
 
     :param tenant: the tenant's name.
-    :param held: the slots that the job's user holds; `max_running` how many the tier allows.
+    :param held: the slots that the job's user holds, `ready` the user's jobs in the lane.
+    :param max_running: how many slots the tier allows.
     :param position: 1 + the user's own unfinished jobs ahead of it; None unless it is queued.
     :param waiting_for: why it is not being processed; None unless it is queued.
     """
@@ -33,6 +32,7 @@ class JobView:
     job: Job
     tenant: str
     held: int
+    ready: int
     max_running: int
     position: int | None = None
     waiting_for: WaitingFor | None = None
@@ -70,6 +70,20 @@ def get(session: Session, *, job_id: str, user_id: str | None) -> JobView:
     return views[0]
 
 
+def of_admitted(session: Session, *, job_id: str, position: int) -> JobView:
+    """Read a job that was admitted a moment ago, whose position is known and which has no files yet.
+
+    :raises NotFoundError: there is no such job.
+    """
+    for row in session.exec(_viewed().where(Job.id == job_id)):
+        view = JobView(*row)
+        view.position = position
+        if view.job.status == Status.QUEUED:
+            view.waiting_for = _reason(view, *_closed(session))
+        return view
+    raise NotFoundError
+
+
 def status(session: Session, *, job_id: str, user_id: str | None) -> Status:
     """Read how a job stands and nothing else.
 
@@ -87,17 +101,10 @@ def status(session: Session, *, job_id: str, user_id: str | None) -> Status:
 
 def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list[JobView]:
     """Read several jobs, newest first; those that are missing or somebody else's are left out."""
-    statement = (
-        select(Job, Tenant.name, User.held, Tier.max_running)
-        .join(User, col(User.id) == Job.user_id)
-        .join(Tenant, col(Tenant.id) == User.tenant_id)
-        .join(Tier, col(Tier.name) == User.tier)
-        .where(col(Job.id).in_(job_ids))
-        .order_by(col(Job.id).desc())
-    )
+    statement = _viewed().where(col(Job.id).in_(job_ids)).order_by(col(Job.id).desc())
     if user_id is not None:
         statement = statement.where(Job.user_id == user_id)
-    views = [JobView(job, tenant, held, most) for job, tenant, held, most in session.exec(statement)]
+    views = [JobView(*row) for row in session.exec(statement)]
     attached = files.of_jobs(session, job_ids=[view.job.id for view in views])
     for view in views:
         view.files = attached.get(view.job.id, [])
@@ -165,13 +172,27 @@ def _require(session: Session, job_id: str, user_id: str | None) -> Job:
     return job
 
 
+def _viewed() -> Any:
+    return (
+        select(Job, Tenant.name, User.held, User.ready, Tier.max_running)
+        .join(User, col(User.id) == Job.user_id)
+        .join(Tenant, col(Tenant.id) == User.tenant_id)
+        .join(Tier, col(Tier.name) == User.tier)
+    )
+
+
+def _closed(session: Session) -> tuple[list[pauses.Scope], dict[str, bool]]:
+    """Read what is paused, and of each type limit whether it is full."""
+    limits = run(session, "SELECT name, held, max_held FROM type_limits")
+    return pauses.active(session), {name: held >= most for name, held, most in limits}
+
+
 def _explain(session: Session, queued: Sequence[JobView]) -> None:
     """Fill in the position of queued jobs and what they wait for."""
     if not queued:
         return
-    closed = pauses.active(session)
-    limits = {name: held >= most for name, held, most in run(session, "SELECT name, held, max_held FROM type_limits")}
-    ahead = _ahead(session, [view.job for view in queued])
+    closed, limits = _closed(session)
+    ahead = positions.ahead(session, [view.job for view in queued], {view.job.user_id: view.ready for view in queued})
     for view in queued:
         job = view.job
         # What it holds itself is not ahead of it.
@@ -192,47 +213,3 @@ def _reason(view: JobView, closed: Sequence[pauses.Scope], limits: Mapping[str, 
     # The longest pattern that matches a type is its limit; here by name whether it is full.
     matching = [name for name in limits if fnmatchcase(job.type, name)]
     return WaitingFor.TYPE_LIMIT if matching and limits[max(matching, key=len)] else WaitingFor.WORKER
-
-
-def _ahead(session: Session, jobs: Sequence[Job]) -> Mapping[str, int]:
-    """Count for each job those that stand before it in its lane.
-
-    A page's jobs are often neighbours in one lane. Each counts from the one before it in the page, so that the lane is
-    gone through once and not once a job.
-    """
-    lanes: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-    for job in jobs:
-        lanes[job.user_id, job.priority].append(job.id)
-    firsts: list[tuple[Any, ...]] = []
-    others: list[tuple[Any, ...]] = []
-    for lane, ids in lanes.items():
-        ids.sort()
-        firsts.append((*lane, ids[0]))
-        others += [(*lane, before, after) for before, after in pairwise(ids)]
-    counts = {str(id_): int(n) for id_, n in _count(session, _FIRST, firsts)}
-    steps = {str(id_): int(n) for id_, n in _count(session, _NEXT, others)}
-    for ids in lanes.values():
-        for before, after in pairwise(ids):
-            counts[after] = counts[before] + steps[after]
-    return counts
-
-
-_COLUMNS = {"user_id": "uuid", "priority": "int"}
-_LANE = """SELECT count(*) FROM jobs j WHERE j.status = 'queued' AND j.blocked_by IS NULL AND NOT j.slot
-    AND j.user_id = b.user_id"""
-_FIRST = (
-    {**_COLUMNS, "id": "uuid"},
-    f"SELECT b.id, ({_LANE} AND j.priority > b.priority) + ({_LANE} AND j.priority = b.priority AND j.id < b.id) FROM ",
-)
-_NEXT = (
-    {**_COLUMNS, "before": "uuid", "id": "uuid"},
-    f"SELECT b.id, ({_LANE} AND j.priority = b.priority AND j.id >= b.before AND j.id < b.id) FROM ",
-)
-
-
-def _count(session: Session, question: tuple[dict[str, str], str], rows: Sequence[tuple[Any, ...]]) -> Any:
-    if not rows:
-        return []
-    columns, sql = question
-    batch = Batch(session, "b", columns, rows)
-    return run(session, sql + batch.sql, **batch.parameters).all()

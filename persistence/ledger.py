@@ -213,6 +213,8 @@ class Ledger:
         for entry in done.written.submissions:
             entry.repeated = True
         session.commit()
+        if promotes:
+            self._finished = []
         self._keep_back(turn, done.written)
         self._note_finished(done.written.outcomes)
         if self._source is not None:
@@ -256,7 +258,6 @@ class Ledger:
     def _promote(self, session: Session) -> None:
         if self._finished:
             dependencies.settle(session, parents=self._finished)
-            self._finished = []
         due.promote(session)
         soonest = due.seconds_to_next(session)
         wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)

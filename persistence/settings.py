@@ -1,11 +1,17 @@
 """Where the truth is kept: the settings of the database."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _POSTGRESQL = ("postgresql+psycopg://", "postgresql://", "postgres://")
+
+
+def environment_names() -> list[str]:
+    """List the names of the environment's variables."""
+    return list(os.environ)
 
 
 class DatabaseSettings(BaseSettings):

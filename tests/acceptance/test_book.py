@@ -53,7 +53,7 @@ def wait_for_end(up: Up, book: str) -> dict[str, Any]:
     return book_of(up, book)
 
 
-def working(up: Up, book: str) -> dict[str, Any] | None:
+def working(up: Up, book: str) -> Any:
     """Give the extracting job once it is at its pages."""
     extract = jobs_of(up, book).get("documents.extract", {})
     at_work = extract.get("status") == "processing" and extract["progress"]["percent"] > 0

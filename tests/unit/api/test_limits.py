@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from api.limits import DEEPEST, Window, Windows, check_json, check_keys, read_pa
 from persistence.errors import PayloadTooLargeError, ValidationError
 
 # No bracket, quote or backslash, and no surrogate, is left out: it is they that could fool the check.
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)) | st.sampled_from('[]{}"\\'), max_size=20)
+TEXTS = st.text(st.characters(exclude_characters="\0", categories=("L", "N", "P", "S", "Z", "Cc")) | st.sampled_from('[]{}"\\'), max_size=20)
 VALUES = st.recursive(
     TEXTS | st.integers() | st.none(), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4)
 )
@@ -46,10 +47,8 @@ def test_depth_is_counted_exactly(value: object, levels: int, filling: int) -> N
 def test_hostile_text_costs_little(text: bytes) -> None:
     """Two megabytes made to be slow are done with in the time of a few ordinary requests."""
     started = time.process_time()
-    try:
+    with suppress(ValidationError):
         check_json(text)
-    except ValidationError:
-        pass
     assert time.process_time() - started < 2
 
 
