@@ -1,4 +1,4 @@
-"""Hints: what a message may say, `{job_id, dispatch_no}` in Dramatiq's envelope, and what becomes of a body that says anything else."""
+"""Hints: what a message may say, a job's id and dispatch number in Dramatiq's envelope, and what becomes of all else."""
 
 from typing import Any
 

@@ -126,7 +126,13 @@ def read_book_jobs(id: FromPath[str], caller: NamedDependency[Caller], database:
     return Page([job_out(view) for view in reversed(views)], None)
 
 
-@get("/books/{id:str}/html", sync_to_thread=True, tags=["books"], responses=specs(HTTPStatus.NOT_FOUND))
+@get(
+    "/books/{id:str}/html",
+    sync_to_thread=True,
+    media_type="text/html",
+    tags=["books"],
+    responses=specs(HTTPStatus.NOT_FOUND),
+)
 def read_book_html(id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database]) -> Stream:
     """Download the book as one HTML document; 404 until it is made."""
     with database.read() as session:
@@ -167,7 +173,6 @@ def _store(database: Database, registry: Registry, caller: Caller, upload: Uploa
         files.save(session, job_id=asked.id, name=books.PDF, media_type="application/pdf", chunks=upload.chunks(), now=now)
         book = books.get(session, book_id=book_id, user_id=caller.user_id)
         job = job_views.of_admitted(session, job_id=asked.id, position=admitted.positions[0])
-        job.files = files.of_jobs(session, job_ids=[asked.id])[asked.id]
         return UploadedOut(_seen(book), as_admitted(job))
 
 

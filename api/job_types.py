@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 
 from actors.registry import JobType, Registry
 from api.pages import Page
+from api.problems import specs
 
 
 class LimitsOut(msgspec.Struct):
@@ -36,7 +37,7 @@ class JobTypeOut(msgspec.Struct, kw_only=True):
     retry: RetryOut
 
 
-@get("/job-types", sync_to_thread=False, tags=["job types"])
+@get("/job-types", sync_to_thread=False, tags=["job types"], responses=specs())
 def list_job_types(registry: NamedDependency[Registry]) -> Page[JobTypeOut]:
     """List all job types by name."""
     return Page([_seen(job_type) for job_type in registry.types()], None)

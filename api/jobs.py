@@ -13,6 +13,7 @@ from actors.registry import Registry
 from api.dependencies import Caller
 from api.downloads import download
 from api.feed import EventFeed
+from api.job_schemas import SubmitOperation
 from api.limits import BODY_BYTES, BULK_BYTES, SubmitRates
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, cursor_after, page
 from api.problems import specs
@@ -63,6 +64,7 @@ Wait = Annotated[
     sync_to_thread=True,
     status_code=HTTPStatus.ACCEPTED,
     request_max_body_size=BODY_BYTES,
+    operation_class=SubmitOperation,
     tags=["jobs"],
     responses=specs(
         HTTPStatus.BAD_REQUEST,
@@ -226,7 +228,13 @@ def read_attempts(
     return page(tries, limit=limit, caller=caller, key=lambda attempt: str(attempt.seq), item=attempt_out)
 
 
-@get("/jobs/{id:str}/files/{name:str}", sync_to_thread=True, tags=["jobs"], responses=specs(HTTPStatus.NOT_FOUND))
+@get(
+    "/jobs/{id:str}/files/{name:str}",
+    sync_to_thread=True,
+    media_type="application/octet-stream",
+    tags=["jobs"],
+    responses=specs(HTTPStatus.NOT_FOUND),
+)
 def read_file(
     id: FromPath[str], name: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database]
 ) -> Stream:

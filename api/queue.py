@@ -62,7 +62,7 @@ class QueueOut(msgspec.Struct, kw_only=True):
     workers: list[WorkerOut]
 
 
-@get("/queue", sync_to_thread=True, tags=["queue"])
+@get("/queue", sync_to_thread=True, tags=["queue"], responses=specs())
 def read_queue(caller: NamedDependency[Caller], database: NamedDependency[Database]) -> QueueOut:
     """Tell how one's own jobs stand, by type and status (admin: all jobs)."""
     return _status(caller, database)

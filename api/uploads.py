@@ -53,6 +53,7 @@ class Upload:
             yield chunk
 
 
+@dataclass
 class UploadOperation(Operation):
     """Describes the form for OpenAPI."""
 

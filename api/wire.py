@@ -24,11 +24,9 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _NULL = msgspec.Raw(b"null")
 
 
-class JobIn(msgspec.Struct, forbid_unknown_fields=True):
-    """A job as its caller asks for it; the payload is kept raw until its type and its limit are known."""
+class JobWishes(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a caller may wish for a job of any type."""
 
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    payload: msgspec.Raw
     priority: Priority = DEFAULT_PRIORITY
     run_after: Moment | None = None
     max_attempts: MaxAttempts | None = None
@@ -39,6 +37,13 @@ class JobIn(msgspec.Struct, forbid_unknown_fields=True):
     def rank(self) -> int:
         """The priority as a number."""
         return PRIORITIES[self.priority] if isinstance(self.priority, str) else self.priority
+
+
+class JobIn(JobWishes, kw_only=True):
+    """A job as its caller asks for it; the payload is kept raw until its type and its limit are known."""
+
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    payload: msgspec.Raw
 
 
 class BulkIn(msgspec.Struct, forbid_unknown_fields=True):

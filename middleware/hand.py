@@ -74,6 +74,8 @@ class Hand:
 
     def deliver(self, taken: list[Taken]) -> None:
         """Receive claims and pass them to the consumers of their queues."""
+        if not taken:
+            return
         with self._changed:
             for claim in taken:
                 attempt = self._attempts[claim.id] = Attempt(claim)

@@ -137,7 +137,7 @@ def _message(exception: BaseException) -> str:
 
 
 def _classified(policy: RetryPolicy, exception: BaseException) -> BaseException:
-    """Ask the author's classifier; one that fails itself must not cost the job its outcome, for then it would be held for ever."""
+    """Ask the author's classifier; one that fails itself must not cost the job its outcome, or it would be held for ever."""
     if policy.classify is None:
         return exception
     try:

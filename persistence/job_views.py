@@ -6,6 +6,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from sqlalchemy import bindparam, exists
 from sqlmodel import Session, col, select
 
 from persistence import files, pauses, positions
@@ -16,6 +17,7 @@ from persistence.jobs import Job
 from persistence.states import Status, WaitingFor
 from persistence.transitions import Transition
 from persistence.users import Tenant, Tier, User
+from persistence.workers import Pause, TypeLimit
 
 
 @dataclass(slots=True)
@@ -64,24 +66,25 @@ def get(session: Session, *, job_id: str, user_id: str | None) -> JobView:
     :param user_id: whose job it must be; None for anybody's.
     :raises NotFoundError: there is no such job.
     """
-    views = of(session, job_ids=[job_id], user_id=user_id)
-    if not views:
+    statement, owner = (_ONE, {}) if user_id is None else (_OWN, {"user": user_id})
+    row = session.exec(statement, params={"job": job_id, **owner}).one_or_none()
+    if row is None:
         raise NotFoundError
-    return views[0]
+    (view,) = _completed(session, [row])
+    return view
 
 
 def of_admitted(session: Session, *, job_id: str, position: int) -> JobView:
-    """Read a job that was admitted a moment ago, whose position is known and which has no files yet.
+    """Read a job that was admitted a moment ago, whose position is known.
 
     :raises NotFoundError: there is no such job.
     """
-    for row in session.exec(_viewed().where(Job.id == job_id)):
-        view = JobView(*row)
-        view.position = position
-        if view.job.status == Status.QUEUED:
-            view.waiting_for = _reason(view, *_closed(session))
-        return view
-    raise NotFoundError
+    row = session.exec(_ONE, params={"job": job_id}).one_or_none()
+    if row is None:
+        raise NotFoundError
+    (view,) = _completed(session, [row], {job_id: position})
+    view.position = position
+    return view
 
 
 def status(session: Session, *, job_id: str, user_id: str | None) -> Status:
@@ -101,15 +104,8 @@ def status(session: Session, *, job_id: str, user_id: str | None) -> Status:
 
 def of(session: Session, *, job_ids: Sequence[str], user_id: str | None) -> list[JobView]:
     """Read several jobs, newest first; those that are missing or somebody else's are left out."""
-    statement = _viewed().where(col(Job.id).in_(job_ids)).order_by(col(Job.id).desc())
-    if user_id is not None:
-        statement = statement.where(Job.user_id == user_id)
-    views = [JobView(*row) for row in session.exec(statement)]
-    attached = files.of_jobs(session, job_ids=[view.job.id for view in views])
-    for view in views:
-        view.files = attached.get(view.job.id, [])
-    _explain(session, [view for view in views if view.job.status == Status.QUEUED])
-    return views
+    statement, owner = (_SEVERAL, {}) if user_id is None else (_OWN_SEVERAL, {"user": user_id})
+    return _completed(session, session.exec(statement, params={"jobs": job_ids, **owner}).all())
 
 
 def history(session: Session, *, job_id: str, user_id: str | None, after: int = 0, limit: int | None = None) -> list[Transition]:
@@ -172,32 +168,59 @@ def _require(session: Session, job_id: str, user_id: str | None) -> Job:
     return job
 
 
-def _viewed() -> Any:
-    return (
-        select(Job, Tenant.name, User.held, User.ready, Tier.max_running)
-        .join(User, col(User.id) == Job.user_id)
-        .join(Tenant, col(Tenant.id) == User.tenant_id)
-        .join(Tier, col(Tier.name) == User.tier)
+# Put together once, for that takes SQLAlchemy longer than the database needs to answer. The flags save three questions
+# whose answer is nearly always that there is nothing.
+_ALL: Any = (
+    select(  # type: ignore[call-overload]
+        Job,
+        Tenant.name,
+        User.held,
+        User.ready,
+        Tier.max_running,
+        exists().where(col(JobFile.job_id) == Job.id),
+        exists(select(Pause.type)),
+        exists().where(col(TypeLimit.held) >= TypeLimit.max_held),
     )
+    .join(User, col(User.id) == Job.user_id)
+    .join(Tenant, col(Tenant.id) == User.tenant_id)
+    .join(Tier, col(Tier.name) == User.tier)
+)
+_MINE = col(Job.user_id) == bindparam("user")
+_ONE = _ALL.where(Job.id == bindparam("job"))
+_OWN = _ONE.where(_MINE)
+_SEVERAL = _ALL.where(col(Job.id).in_(bindparam("jobs", expanding=True))).order_by(col(Job.id).desc())
+_OWN_SEVERAL = _SEVERAL.where(_MINE)
 
 
-def _closed(session: Session) -> tuple[list[pauses.Scope], dict[str, bool]]:
-    """Read what is paused, and of each type limit whether it is full."""
-    limits = run(session, "SELECT name, held, max_held FROM type_limits")
-    return pauses.active(session), {name: held >= most for name, held, most in limits}
+def _completed(session: Session, rows: Sequence[Any], placed: Mapping[str, int] | None = None) -> list[JobView]:
+    """Add to the rows what is not in them.
 
-
-def _explain(session: Session, queued: Sequence[JobView]) -> None:
-    """Fill in the position of queued jobs and what they wait for."""
-    if not queued:
-        return
-    closed, limits = _closed(session)
-    ahead = positions.ahead(session, [view.job for view in queued], {view.job.user_id: view.ready for view in queued})
+    :param placed: positions that are known, where they are.
+    """
+    views = [JobView(*row[:5]) for row in rows]
+    with_files = [row[0].id for row in rows if row[5]]
+    attached = files.of_jobs(session, job_ids=with_files)
+    queued = [view for view in views if view.job.status == Status.QUEUED]
+    if not queued and not with_files:
+        return views
+    closed = pauses.active(session) if queued and rows[0][6] else []
+    limits: dict[str, bool] = {}
+    if queued and rows[0][7]:
+        found = run(session, "SELECT name, held, max_held FROM type_limits")
+        limits = {name: held >= most for name, held, most in found}
+    ready = {view.job.user_id: view.ready for view in queued}
+    ahead = positions.ahead(session, [view.job for view in queued], ready) if placed is None else {}
+    for view in views:
+        view.files = attached.get(view.job.id, [])
     for view in queued:
         job = view.job
-        # What it holds itself is not ahead of it.
-        view.position = 1 + max(0, view.held - 1) if job.slot else 1 + view.held + ahead[job.id]
+        if placed is not None:
+            view.position = placed[job.id]
+        else:
+            # What it holds itself is not ahead of it.
+            view.position = 1 + max(0, view.held - 1) if job.slot else 1 + view.held + ahead[job.id]
         view.waiting_for = _reason(view, closed, limits)
+    return views
 
 
 def _reason(view: JobView, closed: Sequence[pauses.Scope], limits: Mapping[str, bool]) -> WaitingFor:

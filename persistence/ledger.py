@@ -217,11 +217,13 @@ class Ledger:
             self._finished = []
         self._keep_back(turn, done.written)
         self._note_finished(done.written.outcomes)
+        self._tell(done, taken)
+
+    def _tell(self, done: Done, taken: list[dispatch.Taken]) -> None:
+        """Let everybody know what has been committed."""
         if self._source is not None:
-            if done.written.outcomes:
-                self._source.settle(done.written.outcomes)
-            if taken:
-                self._source.deliver(taken)
+            self._source.settle(done.written.outcomes)
+            self._source.deliver(taken)
         for future, value in done.answers:
             answer(future, value)
         if done.written.submissions and self._after_commit is not None:

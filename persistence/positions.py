@@ -12,7 +12,7 @@ from persistence.jobs import IN_LANE, Job
 
 # Jobs are counted one by one up to here, from the front or from the back. Further inside a longer lane a position is an
 # estimate, for whoever asks where one of 100,000 jobs stands must not cost the database as much as 100,000 jobs.
-FAR = 10_000
+FAR = 2_000
 
 
 def ahead(session: Session, jobs: Sequence[Job], ready: Mapping[str, int]) -> dict[str, int]:
@@ -43,15 +43,16 @@ def ahead(session: Session, jobs: Sequence[Job], ready: Mapping[str, int]) -> di
 
 
 def _estimate(session: Session, user_id: str, priority: int, job_id: str, ready: int) -> int:
+    lane = f"FROM jobs WHERE {IN_LANE} AND user_id = :user AND priority = :priority ORDER BY id"
     row = run(
         session,
-        f"SELECT min(id) AS oldest, max(id) AS newest FROM jobs WHERE {IN_LANE} AND user_id = :user AND priority = :priority",
+        f"SELECT (SELECT id {lane} LIMIT 1) AS oldest, (SELECT id {lane} DESC LIMIT 1) AS newest",
         user=user_id,
         priority=priority,
     ).one()
     if row.oldest is None:
         return FAR
-    oldest, newest, mine = (_milliseconds(str(id_)) for id_ in (row.oldest, row.newest, job_id))
+    oldest, newest, mine = (_milliseconds(str(one)) for one in (row.oldest, row.newest, job_id))
     share = (mine - oldest) / max(1, newest - oldest)
     return round(FAR + (ready - 2 * FAR) * min(1.0, max(0.0, share)))
 
@@ -63,7 +64,7 @@ def _milliseconds(job_id: str) -> int:
 def _some(condition: str) -> str:
     """Count the jobs of the lane that meet a condition, up to `FAR`."""
     return f"""(SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.status = 'queued' AND j.blocked_by IS NULL AND NOT j.slot
-        AND j.user_id = b.user_id AND {condition} LIMIT {FAR}) AS counted)"""
+        AND j.user_id = b.user_id AND {condition} LIMIT :far) AS counted)"""
 
 
 _COLUMNS = {"user_id": "uuid", "priority": "int", "id": "uuid"}
@@ -80,5 +81,7 @@ def _count(session: Session, question: tuple[dict[str, str], str], rows: Sequenc
         return {}
     columns, sql = question
     batch = Batch(session, "b", columns, rows)
-    found = {str(id_): int(count) for id_, count in run(session, f"SELECT b.id, {sql} FROM {batch.sql}", **batch.parameters)}
+    found = {
+        str(id_): int(count) for id_, count in run(session, f"SELECT b.id, {sql} FROM {batch.sql}", far=FAR, **batch.parameters)
+    }
     return {row[-1]: found[row[-1]] for row in rows}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Up:
         wishes = {"DATA_DIR": str(folder / "var"), "PORT": str(self.port), "ADMIN_KEY": KEY, "ACTORS": "stage_jobs"}
         environment |= {f"GREENROOM_{name}": value for name, value in (wishes | settings).items() if value}
         environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._known: list[int] = []
         self._lines: list[str] = []
         self._more = threading.Condition()
         self._process = subprocess.Popen(
@@ -98,20 +100,22 @@ class Up:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
+        self._known = descendants(self.pid)
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it and all that it started, whatever they do."""
         if self._process.poll() is None:
-            self._process.terminate()
-            try:
+            self.signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                for pid in [*descendants(self.pid), self.pid]:
+        for pid in [self.pid, *self._known]:
+            if title(pid).startswith(("greenroom", "dramatiq", sys.executable)):  # and not whoever has the number by now
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                self._process.wait()
+        self._process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
-        if self._process.stdout is not None:
+        if not self._reader.is_alive() and self._process.stdout is not None:
             self._process.stdout.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:

@@ -1,49 +1,12 @@
-import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack
 
-import httpx
 import pytest
 
-from api import events, feed
+from api import events
 from persistence.attempts import Ending
 from tests.acceptance.served import Served
 from tests.acceptance.stage import Stage, items, submit
-
-
-class Told:
-    """One event as a client reads it."""
-
-    def __init__(self, lines: list[str]) -> None:
-        fields = dict(line.split(": ", 1) for line in lines)
-        self.name, self.id = fields.get("event"), fields.get("id")
-        self.said: dict[str, Any] = json.loads(fields["data"])
-
-    def __repr__(self) -> str:
-        return f"{self.id} {self.name} {self.said}"
-
-
-@contextmanager
-def listening(client: httpx.Client, path: str, last: str | None = None) -> Iterator[Iterator[Told]]:
-    """Open a stream; gives its events one by one as they come."""
-    headers = {} if last is None else {"Last-Event-ID": last}
-    with client.stream("GET", path, headers=headers) as answer:
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        lines = answer.iter_lines()
-        assert next(lines).startswith("retry: ")
-        yield told(lines)
-
-
-def told(lines: Iterator[str]) -> Iterator[Told]:
-    """Put lines together to events; comments are no events."""
-    gathered: list[str] = []
-    for line in lines:
-        if line:
-            gathered += [] if line.startswith(":") else [line]
-        elif gathered:
-            yield Told(gathered)
-            gathered = []
+from tests.acceptance.streams import listening
 
 
 def life(stage: Stage, *endings: Ending) -> None:
@@ -135,27 +98,6 @@ def test_silence_is_broken_by_pings(greenroom: Served, monkeypatch: pytest.Monke
     with ann.stream("GET", "/events") as answer:
         lines = answer.iter_lines()
         assert next(line for line in lines if line.startswith(":")) == ": ping"
-
-
-def test_streams_are_limited(greenroom: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user and a tenant have so many streams; one more is 429, and an ended one gives its place back."""
-    monkeypatch.setattr(feed, "MOST_STREAMS_OF_USER", 2)
-    monkeypatch.setattr(feed, "MOST_STREAMS_OF_TENANT", 3)
-    ann, abe, bob = greenroom.user("ann"), greenroom.user("abe"), greenroom.user("bob", tenant="other")
-    with ExitStack() as stack:
-        for client in (ann, ann, abe):
-            stack.enter_context(listening(client, "/events"))
-        refused = [ann.get("/events"), abe.get("/events")]
-        stack.enter_context(listening(bob, "/events"))
-
-    assert [(answer.status_code, answer.json()["limit"]) for answer in refused] == [(429, 2), (429, 3)]
-    assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
-    job = submit(ann)["id"]
-    ann.delete(f"/jobs/{job}")
-    # Each of these takes a place and gives it back before it ends.
-    for _ in range(4):
-        with listening(ann, f"/jobs/{job}/events") as stream:
-            assert [event.name for event in stream] == ["job.enqueued", "job.cancelled"]
 
 
 @pytest.mark.parametrize("last", ["x", "-1", "1-", "9" * 30, "1.5"])

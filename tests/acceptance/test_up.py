@@ -81,7 +81,7 @@ def test_a_killed_master_takes_its_worker_along(start: Callable[..., Up]) -> Non
     (master,) = [pid for pid in descendants(up.pid) if "dramatiq" in title(pid) and pid != worker]
     os.kill(master, signal.SIGKILL)
     up.wait_for("worker.started", times=2)
-    assert not is_running(worker)
+    until(lambda: not is_running(worker), "end of the worker")
 
 
 def test_a_killed_api_comes_back(start: Callable[..., Up]) -> None:

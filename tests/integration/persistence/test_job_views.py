@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from persistence import files, job_lists, job_views, pauses
+from persistence import files, job_lists, job_views, pauses, positions
 from persistence.attempts import Ending
 from persistence.database import now
 from persistence.errors import NotFoundError
@@ -48,6 +48,20 @@ def test_positions_of_a_page_with_gaps(session: Session) -> None:
     shown = job_views.of(session, job_ids=[jobs[1], jobs[4], jobs[9]], user_id=ann)
 
     assert [v.position for v in shown] == [10, 5, 2]
+
+
+def test_far_inside_a_long_lane_a_position_is_an_estimate(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near both ends of a lane positions are exact, alone and on a page; between them they are in order and in range."""
+    ann = factories.user(session)
+    jobs = factories.submit(session, ann, *factories.submissions(20))
+    monkeypatch.setattr(positions, "FAR", 5)
+
+    alone = [view(session, job).position or 0 for job in jobs]
+    shown = {v.job.id: v.position for v in job_views.of(session, job_ids=[*jobs[:3], jobs[18]], user_id=ann)}
+
+    assert (alone[:5], alone[-4:]) == ([1, 2, 3, 4, 5], [17, 18, 19, 20])
+    assert alone == sorted(alone)
+    assert [shown[job] for job in jobs[:3]] == [1, 2, 3]
 
 
 def test_every_queued_job_says_why_it_waits(session: Session) -> None:
