@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 import structlog
@@ -48,7 +49,11 @@ class JobContext:
     def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
         self._attempt = attempt
         self._surroundings = surroundings
-        self.log = structlog.get_logger("job").bind(job=attempt.claim.id, type=attempt.claim.type)
+
+    @cached_property
+    def log(self) -> Any:
+        """The log of this job."""
+        return structlog.get_logger("job").bind(job=self._attempt.claim.id, type=self._attempt.claim.type)
 
     @property
     def id(self) -> str:

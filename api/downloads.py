@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from urllib.parse import quote
 
+from litestar.openapi import ResponseSpec
 from litestar.response import Stream
 
 from persistence import files
@@ -13,6 +15,13 @@ from persistence.files import JobFile
 
 _PLAIN_NAME = re.compile(r"[^A-Za-z0-9._ -]")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?")
+
+# What the document says; the true type is the attachment's own.
+DOWNLOAD = {
+    HTTPStatus.OK.value: ResponseSpec(
+        bytes, description="The attachment.", media_type="application/octet-stream", generate_examples=False
+    )
+}
 
 
 def download(database: Database, file: JobFile, *, media_type: str | None = None) -> Stream:

@@ -13,8 +13,10 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream as StreamResponse
 
 from api.dependencies import Caller
-from api.feed import EventFeed, Stream, Tail, Told
+from api.feed import EventFeed
 from api.problems import specs
+from api.streams import Stream
+from api.tail import Tail, Told
 from api.wire import error_out, id_of
 from persistence import event_feed, job_views
 from persistence.database import Database

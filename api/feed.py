@@ -3,15 +3,16 @@
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import structlog
 
+from api.listeners import Listener, Listeners
+from api.tail import Tail, Told
 from persistence import event_feed
 from persistence.database import Database
 from persistence.errors import RateLimitedError
-from persistence.event_feed import Position, Progress, Step, Watched
+from persistence.event_feed import Progress, Watched
 from persistence.states import FINAL
 
 log = structlog.get_logger(__name__)
@@ -22,113 +23,6 @@ _RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.05
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 _PARTING_SECONDS = 2.0
-# A listener that is so far behind does not read: it is parted with, and resumes when it comes back.
-_MOST_WAITING = 1000
-_PAGE = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A step as it is told.
-
-    :param resume: the place from which a listener may resume that has heard everything up to this; None where there is none.
-    """
-
-    step: Step
-    resume: Position | None
-
-
-class Tail:
-    """Follows the feed from a place, each job's steps in their own order, and nothing twice.
-
-    :param position: what stands there and before it is not told.
-    """
-
-    def __init__(self, position: Position) -> None:
-        self.position = position
-        self._early: set[Position] = set()
-
-    def read(self, database: Database, watched: Watched) -> tuple[list[Told], bool]:
-        """Read what has come since.
-
-        :returns: the steps, and whether there is more to be read at once.
-        """
-        with database.read() as session:
-            steps, end = event_feed.read(session, after=self.position, watched=watched, limit=_PAGE)
-            early = event_feed.causes(session, of=steps, after=end) if steps else []
-        self.position = end
-        fresh = [step for step in steps if step.position not in self._early]
-        self._early = {place for place in self._early if place > end} | {step.position for step in early}
-        # Ids are given when a step is written, and a job's next step is written after the last one: their order is the
-        # jobs' own. The feed's order is the one in which nothing is missed: only there may a listener resume.
-        told: list[Told] = []
-        lowest = end
-        for step in sorted([*fresh, *early], key=lambda step: step.position.id, reverse=True):
-            told.append(Told(step, step.position if step.position <= lowest else None))
-            lowest = min(lowest, step.position)
-        return told[::-1], len(steps) == _PAGE
-
-    def has_told(self, step: Step) -> bool:
-        """Tell whether a step was among those that were read."""
-        return step.position <= self.position or step.position in self._early
-
-
-@dataclass(eq=False, slots=True)
-class Listener:
-    """Somebody who wants to hear about one job, or about all jobs of a user, or of everybody.
-
-    :param heard: what to do with what is told, on the loop.
-    :param ended: called on the loop when nothing more will be told.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    heard: Callable[[Told | Progress], None]
-    ended: Callable[[], None]
-    job_id: str | None = None
-    user_id: str | None = None
-    wants_progress: bool = False
-
-
-@dataclass(slots=True)
-class _Listeners:
-    """Who listens to what."""
-
-    of_jobs: defaultdict[str, set[Listener]] = field(default_factory=lambda: defaultdict(set))
-    of_users: defaultdict[str, set[Listener]] = field(default_factory=lambda: defaultdict(set))
-    of_all: set[Listener] = field(default_factory=set)
-
-    def add(self, listener: Listener) -> None:
-        self._place(listener).add(listener)
-
-    def discard(self, listener: Listener) -> None:
-        self._place(listener).discard(listener)
-        for places, key in ((self.of_jobs, listener.job_id), (self.of_users, listener.user_id)):
-            if key is not None and not places.get(key, True):
-                del places[key]
-
-    def __bool__(self) -> bool:
-        return bool(self.of_jobs or self.of_users or self.of_all)
-
-    def all(self) -> set[Listener]:
-        return self.of_all.union(*self.of_jobs.values(), *self.of_users.values())
-
-    def of(self, job_id: str, user_id: str) -> set[Listener]:
-        return self.of_all.union(self.of_jobs.get(job_id, ()), self.of_users.get(user_id, ()))
-
-    def watched(self, *, progress: bool = False) -> Watched:
-        def wanted(listeners: Iterable[Listener]) -> bool:
-            return any(listener.wants_progress or not progress for listener in listeners)
-
-        return Watched(
-            jobs=[job for job, listeners in self.of_jobs.items() if wanted(listeners)],
-            users=[user for user, listeners in self.of_users.items() if wanted(listeners)],
-            everybody=wanted(self.of_all),
-        )
-
-    def _place(self, listener: Listener) -> set[Listener]:
-        if listener.job_id is not None:
-            return self.of_jobs[listener.job_id]
-        return self.of_all if listener.user_id is None else self.of_users[listener.user_id]
 
 
 class EventFeed:
@@ -139,7 +33,7 @@ class EventFeed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listeners = _Listeners()
+        self._listeners = Listeners()
         self._streams: Counter[str] = Counter()
         # Held while the trail is read: whoever is added meanwhile begins after it, so that nothing falls between.
         self._reading = threading.Lock()
@@ -290,48 +184,3 @@ class EventFeed:
 def _tell(listener: Listener, batch: list[Told | Progress]) -> None:
     for one in batch:
         listener.heard(one)
-
-
-class Stream:
-    """A listener's queue, read by one response.
-
-    :param feed: where to listen.
-    """
-
-    def __init__(self, feed: EventFeed, *, job_id: str | None = None, user_id: str | None = None) -> None:
-        self._feed = feed
-        self._queue: asyncio.Queue[Told | Progress | None] = asyncio.Queue()
-        self._ended = False
-        loop = asyncio.get_running_loop()
-        self._listener = Listener(loop, self._put, self._end, job_id=job_id, user_id=user_id, wants_progress=True)
-
-    def open(self) -> None:
-        """Begin to listen; blocks for the time of a read."""
-        self._feed.add(self._listener)
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._feed.discard(self._listener)
-
-    async def next(self, seconds: float) -> Told | Progress | None:
-        """Wait for what comes next; None when nothing more will.
-
-        :raises TimeoutError: nothing has come within the time.
-        """
-        async with asyncio.timeout(seconds):
-            return await self._queue.get()
-
-    def _put(self, told: Told | Progress) -> None:
-        if self._ended:
-            return
-        if self._queue.qsize() >= _MOST_WAITING:
-            log.info("feed.listener_dropped", waiting=self._queue.qsize())
-            self._queue = asyncio.Queue()
-            self._end()
-            return
-        self._queue.put_nowait(told)
-
-    def _end(self) -> None:
-        self._ended = True
-        self.close()
-        self._queue.put_nowait(None)

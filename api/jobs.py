@@ -11,7 +11,7 @@ from litestar.response import Stream
 
 from actors.registry import Registry
 from api.dependencies import Caller
-from api.downloads import download
+from api.downloads import DOWNLOAD, download
 from api.feed import EventFeed
 from api.job_schemas import SubmitOperation
 from api.limits import BODY_BYTES, BULK_BYTES, SubmitRates
@@ -231,9 +231,8 @@ def read_attempts(
 @get(
     "/jobs/{id:str}/files/{name:str}",
     sync_to_thread=True,
-    media_type="application/octet-stream",
     tags=["jobs"],
-    responses=specs(HTTPStatus.NOT_FOUND),
+    responses=DOWNLOAD | specs(HTTPStatus.NOT_FOUND),
 )
 def read_file(
     id: FromPath[str], name: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database]

@@ -3,6 +3,7 @@
 import os
 import platform
 import sqlite3
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,6 @@ def cpu_seconds(pid: int) -> float:
 
 def started_at(pid: int) -> float:
     """Tell when a process was forked, in seconds of the machine's clock, to a hundredth."""
-    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-    del boot  # whole seconds only: the uptime is finer
-    import time
-
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     fields = _stat(pid)
     if not fields:

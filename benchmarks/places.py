@@ -2,10 +2,11 @@
 
 import itertools
 import os
-import secrets
 import signal
+import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.machine import family
-from persistence import admission, users
+from persistence import admission, keys, users
 from persistence.batches import run
 from persistence.database import Database
 from persistence.settings import DatabaseSettings
@@ -55,6 +56,18 @@ class Place:
         """Run a reading statement."""
         with self.database.read() as session:
             return list(run(session, sql, **parameters).all())
+
+    def epoch(self, column: str) -> str:
+        """Write the SQL for a moment in seconds of the machine's clock."""
+        if self.database.is_sqlite:
+            return f"(julianday({column}) - 2440587.5) * 86400.0"
+        return f"CAST(extract(epoch FROM {column}) AS float8)"
+
+    def compile(self) -> None:
+        """Compile our modules, as an installation does, so that no start is measured that has to."""
+        folders = [str(ROOT / name) for name in ("persistence", "middleware", "actors", "api", "benchmarks")]
+        folders.append(sysconfig.get_path("purelib"))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "2", *folders], check=False, env=self.environment())
 
     def server_pid(self) -> int | None:
         """Find the server's first process; None on SQLite."""
@@ -147,6 +160,15 @@ def tidy(place: Place) -> None:
         connection.execute("CHECKPOINT")
 
 
+def add_key(place: Place) -> str:
+    """Make the user `caller` without limits that a benchmark could reach, and a key."""
+    limits = users.SHIPPED_TIERS["enterprise"] | {"max_active": 100_000_000, "max_running": 1_000, "submits_per_minute": 10_000_000}
+    with place.database.write() as session:
+        users.put_tier(session, name="caller", limits=limits)
+        user, _ = users.put(session, name="caller", tenant="benchmarks", tier="caller")
+        return keys.create(session, user_id=user.id, scope="user")[1]
+
+
 class Processes:
     """One `dramatiq actors` or one API, running.
 
@@ -166,24 +188,24 @@ class Processes:
 def workers(place: Place, processes: int, threads: int, **settings: Any) -> Iterator[Processes]:
     """Run `dramatiq actors` as an operator would; it has ended, in good order, at the end of the block."""
     command = [sys.executable, "-m", "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads)]
-    with _running(command, place.environment(**settings)) as started:
+    with running(command, place.environment(**settings)) as started:
         yield started
 
 
 @contextmanager
-def api(place: Place, **settings: Any) -> Iterator[tuple[Processes, int, str]]:
-    """Run one API process; gives it with its port and an admin key."""
-    key = secrets.token_urlsafe(32)
-    with place.database.write() as session:
-        users.ensure_admin(session, admin_key=key)
-    port = services.postgres._free_port()  # noqa: SLF001 - the same ladder's own way to a port
+def api(place: Place, **settings: Any) -> Iterator[tuple[Processes, int]]:
+    """Run one API process; gives it, ready, with its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.serve"]
-    with _running(command, place.environment(port=port, admin_key=key, **settings)) as started:
-        yield started, port, key
+    with running(command, place.environment(port=port, **settings)) as started:
+        until(lambda: _listens(port), seconds=30)
+        yield started, port
 
 
 @contextmanager
-def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[Processes]:
+def running(command: list[str], environment: Mapping[str, str]) -> Iterator[Processes]:
+    """Run a command until the end of the block; what it wrote is shown only if the block fails."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=log, stderr=log)
         try:
@@ -203,6 +225,11 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> None:

@@ -3,17 +3,17 @@
 import time
 
 from actors.job import JobContext, job
-
-NOTHING = "benchmarks.nothing"
-CLOCK = "benchmarks.clock"
+from benchmarks.names import CLOCK, NOTHING
 
 
 @job(NOTHING)
 def nothing(context: JobContext, payload: dict[str, object]) -> None:
     """Do nothing: what is measured is all that Greenroom does around it."""
+    del context, payload
 
 
-@job(CLOCK)
+@job(CLOCK, result=float)
 def clock(context: JobContext, payload: dict[str, object]) -> float:
     """Return the moment at which the work began, in seconds of this machine's clock."""
+    del context, payload
     return time.time()

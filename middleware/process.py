@@ -95,8 +95,7 @@ class WorkerProcess:
     def stop_taking(self) -> None:
         """Take no more work, hand back what no thread has begun, and give the rest its time to finish."""
         self.hand.close()
-        for attempt in self.hand.drop_waiting():
-            self.ledger.finish(hand_back(attempt, "worker stopped"))
+        self._hand_back_waiting()
         self._in_time(self.settings.shutdown_seconds, self._interrupt)
         self._in_time(self.settings.shutdown_seconds + _ABANDON_SECONDS, self._abandon)
 
@@ -107,6 +106,9 @@ class WorkerProcess:
         if self._listener is not None:
             self._listener.close()
         self._sweeper.close()
+        self.ledger.flush(_FLUSH_SECONDS)
+        # A turn that was under way when the hand was closed may have brought claims after the others were handed back.
+        self._hand_back_waiting()
         if not self.ledger.flush(_FLUSH_SECONDS):
             log.error("shutdown.not_flushed")
         worker_id = self.ledger.worker_id
@@ -129,6 +131,10 @@ class WorkerProcess:
         for attempt in self.hand.attempts():
             if attempt.interrupt(ShuttingDown):
                 log.warning("shutdown.interrupted", job=attempt.claim.id)
+
+    def _hand_back_waiting(self) -> None:
+        for attempt in self.hand.drop_waiting():
+            self.ledger.finish(hand_back(attempt, "worker stopped"))
 
     def _in_time(self, seconds: float, act: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, act)

@@ -102,7 +102,8 @@ class Sweeper:
     def _declare_dead(self) -> None:
         """Declare dead whose beat has not changed on any sweep of a whole lease, by this process's own clock."""
         now = time.monotonic()
-        gap = self._last_sweep is not None and now - self._last_sweep > self._settings.lease_seconds / 2
+        longest = max(self._settings.lease_seconds / 2, 3 * self._settings.sweep_seconds)
+        gap = self._last_sweep is not None and now - self._last_sweep > longest
         self._last_sweep = now
         if gap:
             self._seen.clear()

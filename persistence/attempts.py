@@ -1,7 +1,6 @@
 """An attempt's beginning and end: the claim on a message, and the outcome behind the fence."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -43,8 +42,7 @@ _BLOCKED_BY = {Ending.RETRY: "retry", Ending.SNOOZED: "schedule"}
 Effect: TypeAlias = Callable[[Session], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The end of one attempt, with all that is committed together with it.
 
     :param seconds: how long the work took, or is charged for.
@@ -179,7 +177,7 @@ def refused(outcome: Outcome, error: Exception) -> Outcome:
     """Turn an outcome that the database does not take into a failure that says so."""
     message = f"what this attempt wanted to store was refused: {type(error).__name__}"
     stored = {"type": RESULT_REFUSED, "message": message, "retryable": False, "attempt": outcome.attempt}
-    return replace(
+    return msgspec.structs.replace(
         outcome,
         ending=Ending.FAILED,
         delay_seconds=None,

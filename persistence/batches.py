@@ -27,7 +27,24 @@ class Batch:
         arrays = ", ".join(f"CAST(:{name}_{column} AS {kind}[])" for column, kind in columns.items())
         self.sql = f"unnest({arrays}) AS {name}({names})"
         values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-        self.parameters = {f"{name}_{column}": list(values[place]) for place, column in enumerate(columns)}
+        self.parameters = {
+            f"{name}_{column}": _array(values[place], quoted=columns[column] == "text") for place, column in enumerate(columns)
+        }
+
+
+def _array(values: Sequence[Any], *, quoted: bool) -> str:
+    """Write PostgreSQL's text form of an array; the driver's own way costs as much as all the rest of a batch."""
+    if quoted:
+        words = ("NULL" if value is None else f'"{_escaped(value)}"' for value in values)
+    else:
+        words = ("NULL" if value is None else str(value) for value in values)
+    return f"{{{','.join(words)}}}"
+
+
+def _escaped(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("text may not contain NUL characters")
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def among(session: Session, parameter: str, kind: str = "uuid") -> str:
@@ -39,7 +56,9 @@ def among(session: Session, parameter: str, kind: str = "uuid") -> str:
 
 def many(session: Session, values: Sequence[Any]) -> Any:
     """Turn a list into the parameter that `among` expects."""
-    return json.dumps(list(values)) if session.get_bind().dialect.name == "sqlite" else list(values)
+    if session.get_bind().dialect.name == "sqlite":
+        return json.dumps(list(values))
+    return _array(values, quoted=True)
 
 
 def flag(column: str) -> str:

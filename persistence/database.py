@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.types.string import TextLoader
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -36,6 +38,8 @@ _SESSION = {
 
 # Conditions of the server rather than of the statement: the whole transaction may be repeated.
 _REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
+# Busy, locked, no memory, I/O error, disk full, cannot open, and trouble with a lock: each may pass.
+_REPEATABLE_SQLITE_CODES = frozenset({5, 6, 7, 10, 13, 14, 15})
 _RESOURCE_CLASSES = ("08", "53", "58")
 # SQLite's: busy, locked, out of memory, read-only, interrupted, I/O error, full, cannot open, lock protocol. Its code 1 is the
 # statement's own fault, though the driver calls that operational, too.
@@ -52,6 +56,9 @@ def is_repeatable(error: Exception) -> bool:
     if sqlite_code is not None:
         return sqlite_code & 0xFF in _REPEATABLE_SQLITE
     state = getattr(error.orig, "sqlstate", None)
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _REPEATABLE_SQLITE_CODES
     if state is None:
         return isinstance(error, OperationalError | InterfaceError)
     return state in _REPEATABLE_SQLSTATES or state[:2] in _RESOURCE_CLASSES
@@ -171,7 +178,7 @@ def _sqlite(url: str, settings: DatabaseSettings) -> Engine:
 
 
 def _postgresql(url: str, settings: DatabaseSettings) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=settings.database_pool,
         max_overflow=0,
@@ -187,6 +194,14 @@ def _postgresql(url: str, settings: DatabaseSettings) -> Engine:
             "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: psycopg.Connection, entry: ConnectionPoolEntry) -> None:
+        del entry
+        # Ids are text in Python: the driver need not make an object of each first.
+        connection.adapters.register_loader("uuid", TextLoader)
+
+    return engine
 
 
 def _text(moment: datetime) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from sqlmodel import Session
 
 from persistence import pauses, transitions
@@ -49,8 +50,7 @@ class Wanted:
     limits: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """A job that was given a slot; with `Mode.CLAIM` it is the claim itself."""
 
     id: str
@@ -267,7 +267,7 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
     for row in rows:
         job = taken_from(row)
         choice = chosen[job.id]
-        taken[job.id] = replace(job, ahead=choice.ahead) if choice.ahead else job
+        taken[job.id] = msgspec.structs.replace(job, ahead=True) if choice.ahead else job
         change.ready(job.user_id, -1)
         change.held(job.user_id, 1, choice.limit)
         change.clock(job.user_id, choice.charge)

@@ -53,8 +53,7 @@ class Ledger:
         self._on_fatal = on_fatal
         self._after_commit = after_commit
         self._inbox = Inbox()
-        # Only a worker's ledger lets due jobs in; in the API there is nothing to be due, and nothing to wake up for.
-        self._next_due = 0.0 if worker_id is not None else math.inf
+        self._next_due = 0.0 if worker_id is not None else math.inf  # only a worker's ledger lets due jobs in
         self._kept_back = 0
         self._finished: list[str] = []
         self._session: Session | None = None

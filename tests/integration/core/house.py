@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import dramatiq
 import pytest
 from dramatiq import Worker
 
@@ -49,6 +48,7 @@ class House:
             DatabaseSettings(database_url=url),
         )
         self.worker: Worker | None = None
+        self._shutting = threading.Lock()
         with self.database.write() as session:
             self.user = factories.user(session)
 
@@ -68,10 +68,12 @@ class House:
 
     def shut(self) -> None:
         """Stop the worker in good order."""
-        worker, self.worker = self.worker, None
-        if worker is not None:
-            worker.stop(timeout=30_000)
-            self.installation.broker.middleware.remove(next(m for m in self.installation.broker.middleware if _is_of(m, worker)))
+        with self._shutting:
+            worker, self.worker = self.worker, None
+            if worker is not None:
+                worker.stop(timeout=30_000)
+                chain = self.installation.broker.middleware
+                chain.remove(next(part for part in chain if getattr(part, "worker", None) is worker))
 
     def close(self) -> None:
         """Stop all that runs."""
@@ -113,6 +115,11 @@ class House:
     def status(self, job: str) -> str:
         """Read how a job stands."""
         return str(self.row(job).status)
+
+    def queued(self, job: str) -> Any:
+        """Give a job's row if it is queued, be its message under way or not."""
+        row = self.row(job)
+        return row if row.status == "queued" else None
 
     def until(self, job: str, status: str, **columns: Any) -> Any:
         """Wait until a job stands as it should, has given back its slot unless it is processing, and give its row."""
@@ -167,7 +174,3 @@ def new_database(kind: str, request: pytest.FixtureRequest, folders: pytest.Temp
     template = services.database_name(request.getfixturevalue("postgres_template"))
     with services.new_database(request.getfixturevalue("postgres_url"), template=template) as url:
         yield url
-
-
-def _is_of(middleware: Any, worker: dramatiq.Worker) -> bool:
-    return getattr(middleware, "worker", None) is worker

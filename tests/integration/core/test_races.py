@@ -1,0 +1,318 @@
+"""Races of real processes and threads on PostgreSQL: limits hold, one wins, and nobody waits for ever."""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from persistence import (
+    admission,
+    attempts,
+    cancellation,
+    counters,
+    dead_letters,
+    dependencies,
+    dispatch,
+    due,
+    pauses,
+    replays,
+    rescue,
+    resend,
+    workers,
+)
+from persistence.attempts import Ending
+from persistence.batches import run
+from persistence.database import Database, is_repeatable
+from persistence.errors import ConcurrentJobLimitError, GreenroomError
+from persistence.settings import DatabaseSettings
+from persistence.verify import verify
+from tests import factories
+
+pytestmark = pytest.mark.postgresql
+
+ROOT = Path(__file__).parents[3]
+RACERS = 8
+ERROR = '{"type":"E","message":"m","retryable":true,"attempt":1}'
+
+
+@pytest.fixture
+def database(postgres_database: str) -> Iterator[Database]:
+    """Open the test's own database with a connection for every thread; after the test every invariant must hold."""
+    database = Database(DatabaseSettings(database_pool=60), url=postgres_database)
+    yield database
+    with database.read() as session:
+        violations = verify(session)
+    database.close()
+    assert violations == []
+
+
+@pytest.mark.timeout(180)
+def test_racing_processes_never_go_over_a_limit(database: Database) -> None:
+    """Eight processes claim for users with five slots each and a type with three: not one instant is over either limit."""
+    # given
+    with database.write() as session:
+        tier = factories.tier(session, "five", max_running=5)
+        users = [factories.user(session, f"user-{number}", tier=tier) for number in range(3)]
+        workers.set_type_limits(session, {"race.limited": 3})
+        for user in users:
+            wanted = [factories.submission(kind, max_attempts=5) for kind in ("race.free", "race.limited") * 50]
+            factories.submit(session, user, *wanted)
+    # when
+    command = [sys.executable, "-m", "tests.integration.core.racer", database.url]
+    racers = [
+        subprocess.Popen([*command, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for seed in range(RACERS)
+    ]
+    said = [json.loads(racer.communicate()[0]) for racer in racers]
+    # then
+    assert [violation for racer in said for violation in racer["violations"]] == []
+    with database.read() as session:
+        left = run(session, "SELECT count(*) FROM jobs WHERE status <> 'completed' OR slot").scalar_one()
+        steps = run(
+            session,
+            """SELECT t.user_id, j.type, t.from_status, t.to_status FROM transitions t JOIN jobs j ON j.id = t.job_id
+            WHERE 'processing' IN (t.from_status, t.to_status) ORDER BY t.at, t.to_status = 'processing', t.id""",
+        ).all()
+    assert left == 0
+    assert len([racer for racer in said if racer["done"]]) > 1
+    import os
+    if os.environ.get("DBG"):
+        with database.read() as session:
+            for r in run(session, """SELECT t.job_id, t.at, t.from_status, t.to_status, t.xid, t.id, t.worker_id, t.attempt FROM transitions t JOIN jobs j ON j.id = t.job_id
+            WHERE 'processing' IN (t.from_status, t.to_status) AND j.type = 'race.limited' ORDER BY t.at, t.to_status = 'processing', t.id""").all():
+                print(str(r[0])[-6:], r[1].strftime("%S.%f"), r[2], r[3], r[4], r[5], str(r[6])[-4:], r[7])
+    most = replayed(steps)
+    assert max(most[user] for user in most if user != "race.limited") == 5
+    assert most["race.limited"] == 3
+
+
+def replayed(steps: list[Any]) -> dict[str, int]:
+    """Replay the audit trail, and give the most attempts that each user, and the limited type, had at one time."""
+    held: defaultdict[str, int] = defaultdict(int)
+    most: defaultdict[str, int] = defaultdict(int)
+    for user, kind, _, after in steps:
+        for name in (str(user), *([kind] if kind == "race.limited" else [])):
+            held[name] += 1 if after == "processing" else -1
+            most[name] = max(most[name], held[name])
+    assert set(held.values()) == {0}
+    return most
+
+
+def test_one_of_fifty_is_let_in(database: Database) -> None:
+    """Fifty transactions of a free user at the same moment: exactly one is admitted, 49 are refused with the limit."""
+    with database.write() as session:
+        user = factories.user(session, tier="free")
+    line = threading.Barrier(50)
+
+    def submit(_: int) -> Any:
+        line.wait()
+        with database.write() as session:
+            (answer,) = admission.submit(session, [admission.Unit(user, [factories.submission()])])
+            return answer
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(submit, range(50)))
+
+    assert len([answer for answer in answers if isinstance(answer, admission.Admitted)]) == 1
+    refused = [answer for answer in answers if isinstance(answer, ConcurrentJobLimitError)]
+    assert [error.fields["limit"] for error in refused] == [1] * 49
+
+
+def test_one_key_is_one_job(database: Database) -> None:
+    """Twenty requests with the same key at the same moment give one job, and everybody its id."""
+    with database.write() as session:
+        user = factories.user(session)
+    line = threading.Barrier(20)
+
+    def submit(_: int) -> Any:
+        line.wait()
+        with database.write() as session:
+            unit = admission.Unit(user, [factories.submission()], "key", "hash")
+            (answer,) = admission.submit(session, [unit])
+            return answer
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(submit, range(20)))
+    assert len({answer.ids[0] for answer in answers}) == 1
+    assert [answer.replayed for answer in answers].count(False) == 1
+
+
+def test_a_pause_is_exact(database: Database) -> None:
+    """When a pause has committed, nothing in its scope is taken any more, however many dispatches are under way."""
+    with database.write() as session:
+        user = factories.user(session)
+        factories.submit(session, user, *factories.submissions(400))
+        worker = factories.worker(session)
+    paused, stop = threading.Event(), threading.Event()
+    late: list[int] = []
+
+    def take() -> None:
+        while not stop.is_set():
+            known = paused.is_set()
+            with database.write() as session:
+                taken = factories.take(session, worker, room=1)
+            if known and taken:
+                late.append(len(taken))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        with database.write() as session:
+            pauses.pause(session, pauses.Scope(type=factories.TYPE))
+        paused.set()
+        with database.write() as session:
+            assert factories.take(session, worker, room=1) == []
+        paused.clear()
+        with database.write() as session:
+            pauses.resume(session, pauses.Scope(type=factories.TYPE))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert late == []
+
+
+class Crowd:
+    """Threads that do everything to the same few jobs at once."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.claims: list[tuple[str, dispatch.Taken]] = []
+        self.messages: list[tuple[str, int]] = []
+        self.workers: list[str] = []
+        self.jobs: list[str] = []
+        self.deadlocks = 0
+        with database.write() as session:
+            tier = factories.tier(session, "three", max_running=3, max_active=20)
+            self.users = [factories.user(session, f"user-{number}", tier=tier) for number in range(3)]
+            workers.set_type_limits(session, {factories.TYPE: 4})
+            self.workers = [factories.worker(session) for _ in range(3)]
+
+    def act(self, chance: random.Random) -> None:
+        """Do one thing in one transaction."""
+        acts: list[Callable[[random.Random, Any], Any]] = [
+            self.submit, self.take, self.take, self.send, self.claim, self.finish, self.finish, self.finish, self.cancel,
+            self.replay, self.lose, self.sweep, self.sweep,
+        ]  # fmt: skip
+        act = chance.choice(acts)
+        after = None
+        try:
+            with self.database.write() as session:
+                after = act(chance, session)
+        except GreenroomError:
+            return
+        except DBAPIError as error:
+            if not is_repeatable(error):
+                raise
+            self.deadlocks += getattr(error.orig, "sqlstate", None) == "40P01"
+            return
+        if after is not None:
+            after()
+
+    def submit(self, chance: random.Random, session: Any) -> Any:
+        """Submit some jobs."""
+        parents = tuple(chance.sample(self.jobs[-5:], k=min(1, len(self.jobs)))) if chance.random() < 0.2 else ()
+        user = chance.choice(self.users)
+        answer = admission.submit(session, [admission.Unit(user, factories.submissions(2, depends_on=parents))])[0]
+        return None if isinstance(answer, Exception) else lambda: self.jobs.extend(answer.ids)
+
+    def take(self, chance: random.Random, session: Any) -> Any:
+        """Claim."""
+        worker = chance.choice(self.workers)
+        taken = factories.take(session, worker, room=3, limits={factories.TYPE: factories.TYPE})
+        return lambda: self.claims.extend((worker, job) for job in taken)
+
+    def send(self, chance: random.Random, session: Any) -> Any:
+        """Dispatch."""
+        words = {"mode": dispatch.Mode.SEND, "limits": {factories.TYPE: factories.TYPE}}
+        taken = factories.take(session, None, room=2, **words)  # type: ignore[arg-type]
+        return lambda: self.messages.extend((job.id, job.dispatch_no) for job in taken)
+
+    def claim(self, chance: random.Random, session: Any) -> Any:
+        """Claim by messages, in any order."""
+        worker = chance.choice(self.workers)
+        messages = chance.sample(self.messages, k=min(3, len(self.messages)))
+        taken = attempts.claim(session, worker, messages)
+        return lambda: self.claims.extend((worker, job) for job in taken.values())
+
+    def finish(self, chance: random.Random, session: Any) -> None:
+        """End attempts, also of claims that are long lost."""
+        if not self.claims:
+            return
+        worker = chance.choice(self.claims)[0]
+        mine = {job.id: job for owner, job in self.claims[-12:] if owner == worker}
+        outcomes = []
+        for job in list(mine.values())[:3]:
+            ending = chance.choice([Ending.COMPLETED, Ending.RETRY, Ending.FAILED, Ending.SNOOZED, Ending.HANDED_BACK])
+            words = {"error": ERROR, "fingerprint": "f"} if ending in {Ending.RETRY, Ending.FAILED} else {}
+            outcomes.append(factories.outcome(job, ending, **words))
+        if outcomes:
+            users = counters.lock_users(session, {outcome.user_id for outcome in outcomes})
+            attempts.finish(session, worker, outcomes, users)
+
+    def cancel(self, chance: random.Random, session: Any) -> None:
+        """Cancel some."""
+        cancellation.cancel_many(session, job_ids=chance.sample(self.jobs, k=min(3, len(self.jobs))), user_id=None)
+
+    def replay(self, chance: random.Random, session: Any) -> None:
+        """Replay one or all."""
+        letters = dead_letters.listed(session, user_id=None, limit=20)
+        if letters and chance.random() < 0.5:
+            replays.replay(session, letter_id=chance.choice(letters).id, user_id=None)
+        else:
+            replays.replay_many(session, user_id=None)
+
+    def lose(self, chance: random.Random, session: Any) -> Any:
+        """Lose a worker, and start another."""
+        if chance.random() < 0.7:
+            return None
+        workers.leave(session, worker_id=chance.choice(self.workers))
+        fresh = factories.worker(session)
+        return lambda: self.workers.append(fresh)
+
+    def sweep(self, chance: random.Random, session: Any) -> None:
+        """Do a step of the sweeper's."""
+        steps: list[Callable[[Any], Any]] = [rescue.rescue, due.promote, dependencies.settle, resend.take_back]
+        chance.choice(steps)(session)
+
+
+@pytest.mark.timeout(180)
+def test_everything_at_once(database: Database) -> None:
+    """Eight threads claim, end, cancel, replay, rescue and re-send the same jobs: whatever wins, every invariant holds."""
+    crowd = Crowd(database)
+    acts = itertools.count()
+
+    def run_about(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - a race needs no secrets
+        while next(acts) < 1200:
+            crowd.act(chance)
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        list(pool.map(run_about, range(RACERS)))
+
+    with database.read() as session:
+        assert verify(session) == []
+    with database.write() as session:
+        for worker in crowd.workers:
+            workers.leave(session, worker_id=worker)
+        last = factories.worker(session)
+    for _ in range(100):
+        with database.write() as session:
+            for step in (rescue.rescue, due.promote, dependencies.settle, resend.take_back):
+                step(session)
+            for job in factories.take(session, last, limits={factories.TYPE: factories.TYPE}):
+                factories.finish(session, last, job, Ending.COMPLETED, result="1")
+            left = run(session, "SELECT count(*) FROM jobs WHERE finished_at IS NULL OR slot").scalar_one()
+        if not left:
+            break
+    assert left == 0
+    assert crowd.deadlocks < 20
