@@ -25,7 +25,7 @@ class WorkerSettings(BaseSettings):
     time_limit_seconds: Seconds = Field(10.0, description="Time an attempt has, unless its type says otherwise.")
     shutdown_seconds: Seconds = Field(30.0, description="Time that work in flight has to finish at a shutdown.")
     claim_ahead: int = Field(
-        64,
+        128,
         ge=0,
         le=4096,
         description="Most jobs of short types that a process of the SQL broker claims before a thread is free.",

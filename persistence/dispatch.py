@@ -12,6 +12,7 @@ from sqlmodel import Session
 from persistence import pauses, transitions
 from persistence.batches import Batch, among, flag, many, run, word
 from persistence.counters import Change
+from persistence.database import now as database_now
 from persistence.states import Status
 
 # Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
@@ -109,7 +110,10 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM) -> list[Take
         return []
     lanes, now = _look_at(session, places, wanted.room, filters)
     limited = {wanted.limits[kind] for lane in lanes for _, kind, _ in lane.jobs if kind in wanted.limits}
-    chosen = _choose(lanes, wanted, _lock_limits(session, limited) if limited else {})
+    if limited:
+        room_of = _lock_limits(session, limited)
+        now = database_now(session)  # again, after these locks: by the trail's times no limit is ever exceeded either
+    chosen = _choose(lanes, wanted, room_of if limited else {})
     return _mark(session, chosen, wanted, mode, now) if chosen else []
 
 

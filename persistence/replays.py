@@ -46,7 +46,7 @@ def replay(session: Session, *, letter_id: str, user_id: str | None, payload: st
     users = counters.lock_users(session, [letter.user_id])
     marked = run(
         session,
-        "UPDATE dead_letters SET replayed_at = :now WHERE id = :id AND replayed_at IS NULL RETURNING id",
+        "UPDATE dead_letters SET replayed_at = :now WHERE id = :id AND replayed_at IS NULL AND deleted_at IS NULL RETURNING id",
         now=users.now,
         id=letter_id,
     ).first()
@@ -90,7 +90,7 @@ def replay_many(
             chosen.append(letter)
     marked = run(
         session,
-        f"""UPDATE dead_letters SET replayed_at = :now WHERE id {among(session, "ids")} AND replayed_at IS NULL
+        f"""UPDATE dead_letters SET replayed_at = :now WHERE id {among(session, "ids")} AND replayed_at IS NULL AND deleted_at IS NULL
         AND {_REPLAYABLE} RETURNING id""",
         now=users.now,
         ids=many(session, [letter.id for letter in chosen]),
@@ -123,7 +123,7 @@ def _conditions(
     user_id: str | None, type: str | None, fingerprint: str | None, before: datetime | None
 ) -> list[ColumnElement[bool] | TextClause]:
     equal = {DeadLetter.user_id: user_id, DeadLetter.type: type, DeadLetter.fingerprint: fingerprint}
-    conditions: list[ColumnElement[bool] | TextClause] = [text(f"replayed_at IS NULL AND {_REPLAYABLE}")]
+    conditions: list[ColumnElement[bool] | TextClause] = [text(f"replayed_at IS NULL AND deleted_at IS NULL AND {_REPLAYABLE}")]
     conditions += [col(column) == value for column, value in equal.items() if value is not None]
     if before is not None:
         conditions.append(col(DeadLetter.died_at) < before)

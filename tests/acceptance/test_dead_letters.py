@@ -92,4 +92,5 @@ def test_a_letter_is_thrown_away(greenroom: Served) -> None:
 
     assert [ann.delete(f"/dead-letters/{letter['id']}").status_code for _ in range(2)] == [204, 404]
     assert items(ann, "/dead-letters") == []
+    assert ann.post("/dead-letters/replay").json()["matched"] == 0
     assert ann.get(f"/jobs/{job}").json()["status"] == "failed"

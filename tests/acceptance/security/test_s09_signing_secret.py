@@ -24,6 +24,7 @@ def test_a_weak_secret_is_refused_at_start(weak: str, monkeypatch: pytest.Monkey
     """The start ends with one line that names the setting and does not show its value."""
     for name, value in {"SECRET": weak, "ISSUER": "https://id.example", "AUDIENCE": "greenroom"}.items():
         monkeypatch.setenv(f"GREENROOM_JWT_{name}", value)
+    monkeypatch.setattr("api.server.make_server", pytest.fail)  # and not: serve for ever
     with pytest.raises(SettingsError) as refusal:
         serve(ApiSettings(port=0))
     assert str(refusal.value).startswith("GREENROOM_JWT_SECRET: ")
