@@ -2,14 +2,36 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from benchmarks.figures import Measured
 from benchmarks.machine import cpu_seconds
-from benchmarks.places import Place, add_users, fill, workers
 from benchmarks.names import NOTHING
+from benchmarks.places import Place, add_users, fill, workers
 
-_LONGEST_SECONDS = 120
+_LONGEST_SECONDS = 180
 _POLL_SECONDS = 0.1
+# One user is to be held up by nothing but the work; the limits of a shipped tier are what the others have.
+_ROOMY = {"max_running": 100_000, "max_active": 10_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of drain.
+
+    :param tier: a shipped tier; None for one without a binding limit of slots.
+    :param settings: the worker's, beyond their defaults.
+    """
+
+    name: str
+    users: int
+    jobs: int
+    processes: int
+    threads: int = 8
+    tier: str | None = None
+    target: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +43,34 @@ class _Sample:
     server: float
 
 
-def drain(place: Place, *, users: int, jobs: int, processes: int, threads: int = 8, tier: str | None = None, **settings: object) -> dict[str, float]:
+def measure(place: Place, case: Case) -> Iterator[Measured]:
     """Fill a queue, let workers empty it, and see to it that nothing went wrong.
 
-    :param tier: a shipped tier; None for one without a binding limit of slots.
+    :raises AssertionError: a job is missing or an invariant broken.
     """
-    roomy = {"max_running": 100_000, "max_active": 10_000_000}
-    ids = add_users(place, users, tier=tier or "roomy", limits=None if tier else roomy)
-    total = fill(place, ids, jobs // users, type_name=NOTHING)
-    server = place.server_pid()
-    with workers(place, processes, threads, **settings) as started:
-        samples = list(_watched(place, started.pid, server))
+    ids = add_users(place, case.users, tier=case.tier or "roomy", limits=None if case.tier else _ROOMY)
+    total = fill(place, ids, case.jobs // case.users, type_name=NOTHING)
+    with workers(place, case.processes, case.threads, **dict(case.settings)) as started:
+        samples = list(_watched(place, started.pid))
     place.check(completed=total)
+    yield Measured(case.name, middle_rate(place), "jobs/s", case.target)
     middle = [sample for sample in samples if total * 0.1 <= sample.left <= total * 0.9]
-    jobs_between = middle[0].left - middle[-1].left if len(middle) > 1 else 0
-    return {
-        "rate": middle_rate(place),
-        "worker_us": 1e6 * (middle[-1].worker - middle[0].worker) / jobs_between if jobs_between else 0.0,
-        "server_us": 1e6 * (middle[-1].server - middle[0].server) / jobs_between if jobs_between else 0.0,
-    }
+    if len(middle) > 1 and middle[0].left > middle[-1].left:
+        first, last, jobs = middle[0], middle[-1], middle[0].left - middle[-1].left
+        yield Measured(f"{case.name}: processor time of the workers", 1e6 * (last.worker - first.worker) / jobs, "us/job")
+        if not place.database.is_sqlite:
+            yield Measured(f"{case.name}: of the server", 1e6 * (last.server - first.server) / jobs, "us/job")
 
 
-def _watched(place: Place, workers_pid: int, server_pid: int | None) -> Iterator[_Sample]:
+def middle_rate(place: Place) -> float:
+    """Divide the middle eight tenths of the finished jobs by the time they took; start and end are left out."""
+    moments = sorted(row[0] for row in place.ask(f"SELECT {place.epoch('finished_at')} FROM jobs"))
+    first, last = len(moments) // 10, len(moments) * 9 // 10
+    return float((last - first) / (moments[last] - moments[first]))
+
+
+def _watched(place: Place, workers_pid: int) -> Iterator[_Sample]:
+    server_pid = place.server_pid()
     end = time.monotonic() + _LONGEST_SECONDS
     while time.monotonic() < end:
         left = int(place.ask("SELECT sum(unfinished) FROM users")[0][0])
@@ -51,19 +79,3 @@ def _watched(place: Place, workers_pid: int, server_pid: int | None) -> Iterator
             return
         time.sleep(_POLL_SECONDS)
     raise TimeoutError(f"not drained within {_LONGEST_SECONDS} s")
-
-
-
-def middle_rate(place: Place) -> float:
-    """Divide the middle eight tenths of the finished jobs by the time they took; start and end are left out."""
-    moments = sorted(_seconds(place))
-    first, last = len(moments) // 10, len(moments) * 9 // 10
-    return (last - first) / (moments[last] - moments[first])
-
-
-def _seconds(place: Place) -> list[float]:
-    if place.database.is_sqlite:
-        sql = "SELECT (julianday(finished_at) - 2440587.5) * 86400.0 FROM jobs"
-    else:
-        sql = "SELECT CAST(extract(epoch FROM finished_at) AS float8) FROM jobs"
-    return [row[0] for row in place.ask(sql)]

@@ -25,22 +25,22 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
     asked_at = time.time()
     with workers(place, 1, 8):
         forked_at, began_at, pid = _first(place)
-        yield Measured("dramatiq actors, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
-        yield Measured("dramatiq actors, command to first job", 1000 * (began_at - asked_at), "ms")
+        yield Measured(f"{place.name}, dramatiq actors, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
+        yield Measured(f"{place.name}, dramatiq actors, command to first job", 1000 * (began_at - asked_at), "ms")
         fill(place, [user], jobs, type_name=NOTHING)
         until(lambda: place.ask("SELECT sum(unfinished) FROM users")[0][0] == 0, seconds=60)
-        yield from _size(f"worker process after {jobs:,} jobs", pid)
+        yield from _size(f"{place.name}, worker process after {jobs:,} jobs", pid)
     with api(place) as (started, port):
         with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:  # noqa: S310 - our own address
             answer.read()
-        yield from _size("API process at rest", started.pid)
+        yield from _size(f"{place.name}, API process at rest", started.pid)
     fill(place, [user], 1, type_name=NOTHING)
     asked_at = time.time()
     command = [sys.executable, "-c", "from api.cli import main; main()", "up"]
     with running(command, place.environment(worker_processes=1, port=0)):
         forked_at, began_at, _ = _first(place)
-        yield Measured("greenroom up, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
-        yield Measured("greenroom up, command to first job", 1000 * (began_at - asked_at), "ms")
+        yield Measured(f"{place.name}, greenroom up, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
+        yield Measured(f"{place.name}, greenroom up, command to first job", 1000 * (began_at - asked_at), "ms")
 
 
 def _first(place: Place) -> tuple[float, float, int]:

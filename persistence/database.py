@@ -11,6 +11,7 @@ import psycopg
 from psycopg.types.string import TextLoader
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -38,8 +39,6 @@ _SESSION = {
 
 # Conditions of the server rather than of the statement: the whole transaction may be repeated.
 _REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
-# Busy, locked, no memory, I/O error, disk full, cannot open, and trouble with a lock: each may pass.
-_REPEATABLE_SQLITE_CODES = frozenset({5, 6, 7, 10, 13, 14, 15})
 _RESOURCE_CLASSES = ("08", "53", "58")
 # SQLite's: busy, locked, out of memory, read-only, interrupted, I/O error, full, cannot open, lock protocol. Its code 1 is the
 # statement's own fault, though the driver calls that operational, too.
@@ -56,9 +55,6 @@ def is_repeatable(error: Exception) -> bool:
     if sqlite_code is not None:
         return sqlite_code & 0xFF in _REPEATABLE_SQLITE
     state = getattr(error.orig, "sqlstate", None)
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _REPEATABLE_SQLITE_CODES
     if state is None:
         return isinstance(error, OperationalError | InterfaceError)
     return state in _REPEATABLE_SQLSTATES or state[:2] in _RESOURCE_CLASSES
@@ -100,23 +96,23 @@ class Database:
 
         :raises DatabaseUnavailableError: there is no connection to be had.
         """
-        try:
-            connection = self.engine.connect()
-        except (OperationalError, InterfaceError, TimeoutError) as error:
-            raise DatabaseUnavailableError from error
+        connection = self._connect()
         return _OwningSession(connection.execution_options(greenroom_write=True), expire_on_commit=False)
 
     @contextmanager
     def _session(self, *, write: bool) -> Iterator[Session]:
-        try:
-            connection = self.engine.connect()
-        except (OperationalError, InterfaceError, TimeoutError) as error:
-            raise DatabaseUnavailableError from error
+        connection = self._connect()
         with (
             connection,
             Session(connection.execution_options(greenroom_write=write), expire_on_commit=False) as session,
         ):
             yield session
+
+    def _connect(self) -> Connection:
+        try:
+            return self.engine.connect()
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise DatabaseUnavailableError from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -154,7 +150,7 @@ def _sqlite(url: str, settings: DatabaseSettings) -> Engine:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseUnavailableError(f"the folder {folder} cannot be used: {error.strerror}") from error
-    engine = create_engine(url, pool_size=settings.database_pool, max_overflow=0)
+    engine = create_engine(url, pool_size=settings.database_pool, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -184,6 +180,7 @@ def _postgresql(url: str, settings: DatabaseSettings) -> Engine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are tenants' payloads, and errors are logged
         connect_args={
             "connect_timeout": 5,
             "keepalives_idle": 5,

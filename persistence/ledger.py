@@ -202,7 +202,9 @@ class Ledger:
         promotes = looks and self.worker_id is not None and time.monotonic() >= self._next_due
         if not turn and wanted is None and not promotes:
             return
-        session = self._open()
+        if self._session is None:
+            self._session = self._database.session()
+        session = self._session
         done = self._write_entries(session, turn)
         if promotes:
             self._promote(session)
@@ -290,11 +292,6 @@ class Ledger:
             [entry for entry in turn.outcomes if id(entry) not in done],
             [entry for entry in turn.submissions if id(entry) not in done],
         )
-
-    def _open(self) -> Session:
-        if self._session is None:
-            self._session = self._database.session()
-        return self._session
 
     def _roll_back(self) -> None:
         session, self._session = self._session, None

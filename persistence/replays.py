@@ -90,7 +90,8 @@ def replay_many(
             chosen.append(letter)
     marked = run(
         session,
-        f"""UPDATE dead_letters SET replayed_at = :now WHERE id {among(session, "ids")} AND replayed_at IS NULL AND deleted_at IS NULL
+        f"""UPDATE dead_letters SET replayed_at = :now WHERE id {among(session, "ids")} AND replayed_at IS NULL
+        AND deleted_at IS NULL
         AND {_REPLAYABLE} RETURNING id""",
         now=users.now,
         ids=many(session, [letter.id for letter in chosen]),

@@ -8,7 +8,8 @@ from hypothesis import settings
 pytest_plugins = ["tests.services"]
 
 # A shared machine is slow at times; that is no finding about the code.
-settings.register_profile("greenroom", deadline=None, print_blob=True)
+settings.register_profile("greenroom", deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("greenroom")
 
 

@@ -86,6 +86,14 @@ def take(
     return dispatch.take(session, wanted, mode)
 
 
+def claim(type: str = TYPE, *, id: str | None = None, claim_no: int = 1) -> dispatch.Taken:
+    """Describe a claim that no database knows of."""
+    return dispatch.Taken(
+        id=id or new_id(), user_id=new_id(), type=type, queue=QUEUE, priority=5, payload="{}", attempt=1, max_attempts=4,
+        claim_no=claim_no, dispatch_no=1, rescues=0, subject=None,
+    )  # fmt: skip
+
+
 def outcome(taken: dispatch.Taken, ending: attempts.Ending, **words: Any) -> attempts.Outcome:
     """Describe how a claim's attempt ended."""
     return attempts.Outcome(taken.id, taken.user_id, taken.claim_no, taken.attempt, ending, **words)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlmodel import Session
@@ -606,6 +607,10 @@ def end_of(taken: dispatch.Taken, ending: Ending, *, later: bool = False, follow
 def let_time_pass(session: Session) -> None:
     """Make every moment that a job waits for one of the past."""
     run(session, "UPDATE jobs SET run_after = :then WHERE run_after IS NOT NULL", then="2001-01-01 00:00:00.000000")
+
+
+# For properties whose examples share a database, and clear it themselves.
+clears_itself = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def clear(session: Session) -> None:

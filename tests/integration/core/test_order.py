@@ -13,7 +13,7 @@ from persistence.attempts import Ending
 from persistence.batches import run
 from persistence.database import Database
 from tests import factories
-from tests.integration.core.machine import clear
+from tests.integration.core.machine import clear, clears_itself
 
 FAST, SLOW, LIMITED = "tests.fast", "tests.slow", "tests.limited"
 TYPES = (FAST, SLOW, LIMITED)
@@ -52,6 +52,7 @@ def served(session: Session, worker: str, names: dict[str, str], turns: int, sec
 # Within one user.
 
 
+@clears_itself
 @given(priorities=st.lists(st.integers(0, 10), min_size=1, max_size=12), rooms=st.lists(st.integers(1, 5), min_size=12))
 def test_priority_then_age(database: Database, priorities: list[int], rooms: list[int]) -> None:
     """One user's jobs are taken by priority and then by age, in whatever portions."""
@@ -308,6 +309,7 @@ def test_messages_go_out_for_twice_the_threads(database: Database) -> None:
 # Claiming ahead.
 
 
+@clears_itself
 @given(
     jobs=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(TYPES), st.integers(0, 10)), min_size=1, max_size=14),
     room=st.integers(1, 10),

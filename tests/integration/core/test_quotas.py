@@ -15,7 +15,7 @@ from persistence.errors import ConcurrentJobLimitError, IdempotencyMismatchError
 from persistence.ids import new_id
 from persistence.verify import verify
 from tests import factories
-from tests.integration.core.machine import clear
+from tests.integration.core.machine import clear, clears_itself
 
 units = st.tuples(
     st.integers(0, 1),  # whose
@@ -26,6 +26,7 @@ units = st.tuples(
 )
 
 
+@clears_itself
 @given(
     most=st.integers(1, 8),
     before=st.integers(0, 8),
@@ -110,6 +111,7 @@ def test_parents_must_be_there_and_ones_own(database: Database) -> None:
         assert run(session, "SELECT unfinished FROM users WHERE id = :id", id=ann).scalar_one() == 0
 
 
+@clears_itself
 @given(
     rows=st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=8),
     batch=st.lists(st.integers(0, 10), min_size=1, max_size=5),

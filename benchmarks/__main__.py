@@ -1,0 +1,132 @@
+"""`python -m benchmarks [names…]`: measure, print a table and write JSON; nothing here passes or fails by its speed."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import drain, floor, latency, machine, peers, start, status, submit
+from benchmarks.figures import Figure, Measured, collect, table
+from benchmarks.places import ROOT, Place, fresh, server
+
+_AHEAD = (("claim_ahead", 256),)
+_DEFAULT, _FAR, _SQLITE = ">= 4,000/s", ">= 8,000/s", ">= 2,000/s"
+_OPTIONAL = ("peers",)  # only when asked for by name: it installs something
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One measurement on a fresh database.
+
+    :param group: the name by which it is asked for.
+    :param measure: takes the place and the scale, 1 for the full size.
+    :param once: whether one run says enough, or takes too long for more.
+    """
+
+    group: str
+    on_postgres: bool
+    measure: Callable[[Place, float], Iterator[Measured]]
+    once: bool = False
+
+
+def _drains() -> Iterator[Benchmark]:
+    cases = [
+        drain.Case("PostgreSQL, one user, default settings", 1, 60_000, 2, target=_DEFAULT),
+        drain.Case("PostgreSQL, 1,000 users of 5 slots, default settings", 1_000, 60_000, 2, tier="pro", target=_DEFAULT),
+        drain.Case("PostgreSQL, one user of 50 slots, default settings", 1, 60_000, 2, tier="enterprise"),
+        drain.Case("PostgreSQL, one user, 256 ahead", 1, 80_000, 2, target=_FAR, settings=_AHEAD),
+        drain.Case("PostgreSQL, 1,000 users of 5 slots, 256 ahead", 1_000, 80_000, 2, tier="pro", target=_FAR, settings=_AHEAD),
+        drain.Case("PostgreSQL, one user, 256 ahead, 2 threads", 1, 80_000, 2, 2, target=_FAR, settings=_AHEAD),
+        drain.Case(
+            "PostgreSQL, 1,000 users of 5 slots, 256 ahead, 2 threads", 1_000, 80_000, 2, 2, "pro", _FAR, settings=_AHEAD
+        ),
+    ]
+    for case in cases:
+        yield Benchmark("drain", True, lambda place, scale, case=case: drain.measure(place, _scaled(case, scale)))
+    for processes in (1, 2):
+        word = "process" if processes == 1 else "processes"
+        for users, name, tier in ((1, "one user", None), (1_000, "1,000 users of 5 slots", "pro")):
+            case = drain.Case(f"SQLite, {name}, {processes} {word}", users, 30_000, processes, tier=tier, target=_SQLITE)
+            yield Benchmark("drain", False, lambda place, scale, case=case: drain.measure(place, _scaled(case, scale)))
+
+
+def _scaled(case: drain.Case, scale: float) -> drain.Case:
+    return drain.replace(case, jobs=max(case.users * 2, int(case.jobs * scale)))
+
+
+def _benchmarks() -> Iterator[Benchmark]:
+    yield from _drains()
+    for on_postgres in (True, False):
+        yield Benchmark("latency", on_postgres, lambda place, scale: latency.measure(place, jobs=max(50, int(300 * scale))))
+        yield Benchmark(
+            "submit", on_postgres, lambda place, scale: submit.measure(place, seconds=max(1.0, 8 * scale), bulks=max(2, int(10 * scale)))
+        )
+    yield Benchmark("status", True, lambda place, scale: status.measure(place, jobs=int(1_000_000 * scale)), once=True)
+    for on_postgres in (True, False):
+        yield Benchmark("start", on_postgres, lambda place, scale: start.measure(place, jobs=max(200, int(5_000 * scale))))
+    yield Benchmark("floor", True, lambda place, scale: floor.measure(place, seconds=max(2.0, 8 * scale)))
+    yield Benchmark("peers", True, lambda place, scale: peers.measure(place, jobs=max(2_000, int(10_000 * scale))), once=True)
+
+
+def main() -> int:
+    """Run what was asked for.
+
+    :returns: the exit code: 1 if a measurement could not be made.
+    """
+    names = list(dict.fromkeys(benchmark.group for benchmark in _benchmarks()))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all but {', '.join(_OPTIONAL)} if none is given")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the table has the median")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the work; less than 1 is for a quick look")
+    parser.add_argument("--only", default="", help="only measurements on `postgresql` or on `sqlite`")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "benchmarks.json", help="where the JSON goes")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(names):
+        parser.error(f"there is no benchmark called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    wanted = given.names or [name for name in names if name not in _OPTIONAL]
+    chosen = [benchmark for benchmark in _benchmarks() if benchmark.group in wanted]
+    if given.only:
+        chosen = [benchmark for benchmark in chosen if benchmark.on_postgres == (given.only == "postgresql")]
+    figures: dict[str, dict[str, Figure]] = {}
+    failures: list[str] = []
+    with ExitStack() as stack:
+        url = stack.enter_context(server()) if any(benchmark.on_postgres for benchmark in chosen) else None
+        about = machine.describe(url)
+        print(_line(about), flush=True)
+        for benchmark in chosen:
+            for number in range(1 if benchmark.once else given.runs):
+                _run(benchmark, url, given.scale, figures.setdefault(benchmark.group, {}), failures)
+                print(f"  {benchmark.group} {number + 1}", file=sys.stderr, flush=True)
+    for group, found in figures.items():
+        print(f"\n{group}\n{table(found.values())}", flush=True)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    about |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "scale": given.scale, "load_after": os.getloadavg()[0]}
+    measured = {group: [asdict(figure) | {"median": figure.median} for figure in f.values()] for group, f in figures.items()}
+    given.output.write_text(json.dumps({"machine": about, "figures": measured, "failures": failures}, indent=2) + "\n")
+    print(f"\nWritten to {given.output}", *failures, sep="\n")
+    return 1 if failures else 0
+
+
+def _run(benchmark: Benchmark, url: str | None, scale: float, figures: dict[str, Figure], failures: list[str]) -> None:
+    started = time.monotonic()
+    try:
+        with fresh(url if benchmark.on_postgres else None) as place:
+            collect(figures, benchmark.measure(place, scale))
+    except Exception as error:  # noqa: BLE001 - the edge: one measurement that cannot be made must not cost the others
+        failures.append(f"{benchmark.group}: after {time.monotonic() - started:.0f} s: {type(error).__name__}: {error}")
+        print(f"  {failures[-1]}", file=sys.stderr, flush=True)
+
+
+def _line(about: dict[str, object]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in dict(about["versions"]).items())  # type: ignore[call-overload]
+    return f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, load {about['load_before']}; {versions}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
