@@ -14,6 +14,7 @@ from persistence import files
 from persistence.admission import Submission
 from persistence.database import Session, now
 from persistence.dispatch import Taken
+from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
 
@@ -203,7 +204,10 @@ class _Bench:
 
     def read_file(self, claim: Taken, name: str, of: str) -> bytes:
         del claim, of
-        return self._files[name]
+        try:
+            return self._files[name]
+        except KeyError:
+            raise NotFoundError from None
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:

@@ -70,7 +70,8 @@ def job(
     :param max_attempts: attempts in all; None for the setting's number.
     :param concurrency: the most attempts at a time, across all workers.
     :param classify: turns a library's error into `Retryable`, `Permanent` or `Snooze`; None leaves it as it is.
-    :param options: further options of Dramatiq's actors; `time_limit` (milliseconds) and `max_retries` work as they do there.
+    :param options: further options of Dramatiq's actors; `time_limit` (milliseconds), `max_retries` and
+        `throws` work as they do there.
     :raises ValueError: the name is taken, or an option does not exist.
     """
     if not _is_name(name):
@@ -81,6 +82,10 @@ def job(
         time_limit_seconds = options["time_limit"] / 1000
     if "max_retries" in options and max_attempts is None:
         max_attempts = options["max_retries"] + 1
+    throws = options.pop("throws", ())
+    throws = throws if isinstance(throws, tuple) else (throws,)
+    if throws:
+        classify = _permanent(throws, classify)
 
     def declare(function: Callable[..., Any]) -> JobActor:
         job_type = JobType(
@@ -106,12 +111,25 @@ def job(
             actor_name=name,
             queue_name=queue,
             broker=INSTALLATION.broker,
-            throws=_EXPECTED,
+            throws=(*_EXPECTED, *throws),
             **options,
         )
         return cast("JobActor", decorate(function))
 
     return declare
+
+
+def _permanent(
+    throws: tuple[type[BaseException], ...], classify: Callable[[BaseException], BaseException | None] | None
+) -> Callable[[BaseException], BaseException | None]:
+    """Make errors of these kinds permanent, and leave the others to the author's classifier."""
+
+    def decide(error: BaseException) -> BaseException | None:
+        if isinstance(error, throws):
+            return Permanent(str(error))
+        return classify(error) if classify is not None else None
+
+    return decide
 
 
 def _is_name(name: str) -> bool:

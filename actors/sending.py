@@ -44,7 +44,8 @@ class Sender:
             if delay_seconds:
                 moment = as_instant(now(session))
                 asked = admission.delayed(asked, moment + timedelta(seconds=delay_seconds)) if moment else asked
-            answer = admission.submit(session, [admission.Unit(user_id, [asked])])[0]
+            # As if it were a repetition: a ledger whose commit was not answered runs this once more.
+            answer = admission.submit(session, [admission.Unit(user_id, [asked])], repeated=True)[0]
             if isinstance(answer, Exception):
                 raise answer
             return answer.ids[0]

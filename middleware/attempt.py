@@ -64,6 +64,11 @@ class Attempt:
         if self.cancelled:
             raise Cancelled
 
+    @property
+    def seconds(self) -> float:
+        """How long the work has taken so far."""
+        return time.monotonic() - self.started
+
     def interrupt(self, kind: type[Interrupt]) -> bool:
         """Raise an exception in the working thread, once at the most.
 

@@ -120,18 +120,16 @@ class Hand:
             self._running += 1
             return True
 
-    def stop(self, attempt: Attempt) -> float:
-        """End the work on a claim; it stays in the hand until its outcome is committed.
-
-        :returns: the seconds that it took.
-        """
-        seconds = time.monotonic() - attempt.started
+    def stop(self, attempt: Attempt) -> None:
+        """End the work on a claim, whose outcome has been handed over; it stays in the hand until that is committed."""
+        seconds = attempt.seconds
         with self._changed:
             self._running -= 1
             kind = attempt.claim.type
             known = self._cost.get(kind)
             self._cost[kind] = seconds if known is None else known + _FORGETTING * (seconds - known)
-        return seconds
+            if self._closed:
+                self._changed.notify_all()
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Let go of claims whose outcome is committed."""
@@ -197,6 +195,14 @@ class Hand:
         """Claim under another worker's id from now on."""
         with self._changed:
             self._worker_id = worker_id
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Wait until no thread works on a claim.
+
+        :returns: whether that came true in time.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: self._running == 0, timeout_seconds)
 
     @property
     def is_full(self) -> bool:

@@ -69,10 +69,10 @@ class Outcomes(Middleware):
         if attempt is None:
             return
         process = self._lifecycle.process
-        seconds = process.hand.stop(attempt)
-        if attempt.dropped:
-            return
-        process.ledger.finish(self._outcome(attempt, exception, seconds))
+        if not attempt.dropped:
+            process.ledger.finish(self._outcome(attempt, exception, attempt.seconds))
+        # Only now: at a shutdown the ledger is flushed as soon as no thread works on anything.
+        process.hand.stop(attempt)
 
     def _outcome(self, attempt: attempts.Attempt, exception: BaseException | None, seconds: float) -> Outcome:
         claim = attempt.claim

@@ -101,6 +101,11 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Write what is pending, say goodbye, and only then stop beating."""
+        if not self.hand.wait_until_idle(0):
+            # Dramatiq has stopped waiting: whatever still runs is interrupted now, and its outcome waited for.
+            self._interrupt()
+            if not self.hand.wait_until_idle(_ABANDON_SECONDS):
+                self._abandon()
         for timer in self._timers:
             timer.cancel()
         if self._listener is not None:

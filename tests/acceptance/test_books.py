@@ -82,6 +82,19 @@ def test_a_given_title_counts(greenroom: Served) -> None:
     assert ann.get(f"/books/{book['id']}").json()["title"] == "Mine"
 
 
+def test_three_stages_are_no_book(greenroom: Served) -> None:
+    """A book is processing until the last of its four stages has completed."""
+    ann, stage = greenroom.user("ann"), Stage(greenroom.database)
+    book = uploaded(ann)["book"]["id"]
+    for following in ([books.EXTRACT], [books.DESCRIBE, books.CONVERT], []):
+        jobs = [stage_of(book, kind) for kind in following]
+        stage.finish(stage.take_one(), result="{}", follow_ups=jobs)
+        assert ann.get(f"/books/{book}").json()["status"] == "processing"
+    stage.finish(stage.take_one(), result="{}")
+
+    assert ann.get(f"/books/{book}").json()["status"] == "ready"
+
+
 def test_a_failed_stage_is_the_book_s_error(greenroom: Served) -> None:
     """A stage that failed for good makes the book an error that says why; a replay brings it back."""
     ann, stage = greenroom.user("ann"), Stage(greenroom.database)
