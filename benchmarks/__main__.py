@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks import drain, floor, latency, machine, peers, start, status, submit
@@ -22,11 +23,11 @@ _OPTIONAL = ("peers",)  # only when asked for by name: it installs something
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One measurement on a fresh database.
+    """One measurement, made on a fresh database.
 
     :param group: the name by which it is asked for.
     :param measure: takes the place and the scale, 1 for the full size.
-    :param once: whether one run says enough, or takes too long for more.
+    :param once: whether one run says enough, for it takes long.
     """
 
     group: str
@@ -35,43 +36,58 @@ class Benchmark:
     once: bool = False
 
 
-def _drains() -> Iterator[Benchmark]:
-    cases = [
-        drain.Case("PostgreSQL, one user, default settings", 1, 60_000, 2, target=_DEFAULT),
-        drain.Case("PostgreSQL, 1,000 users of 5 slots, default settings", 1_000, 60_000, 2, tier="pro", target=_DEFAULT),
-        drain.Case("PostgreSQL, one user of 50 slots, default settings", 1, 60_000, 2, tier="enterprise"),
-        drain.Case("PostgreSQL, one user, 256 ahead", 1, 80_000, 2, target=_FAR, settings=_AHEAD),
-        drain.Case("PostgreSQL, 1,000 users of 5 slots, 256 ahead", 1_000, 80_000, 2, tier="pro", target=_FAR, settings=_AHEAD),
-        drain.Case("PostgreSQL, one user, 256 ahead, 2 threads", 1, 80_000, 2, 2, target=_FAR, settings=_AHEAD),
-        drain.Case(
-            "PostgreSQL, 1,000 users of 5 slots, 256 ahead, 2 threads", 1_000, 80_000, 2, 2, "pro", _FAR, settings=_AHEAD
-        ),
-    ]
-    for case in cases:
-        yield Benchmark("drain", True, lambda place, scale, case=case: drain.measure(place, _scaled(case, scale)))
-    for processes in (1, 2):
-        word = "process" if processes == 1 else "processes"
-        for users, name, tier in ((1, "one user", None), (1_000, "1,000 users of 5 slots", "pro")):
-            case = drain.Case(f"SQLite, {name}, {processes} {word}", users, 30_000, processes, tier=tier, target=_SQLITE)
-            yield Benchmark("drain", False, lambda place, scale, case=case: drain.measure(place, _scaled(case, scale)))
-
-
-def _scaled(case: drain.Case, scale: float) -> drain.Case:
-    return drain.replace(case, jobs=max(case.users * 2, int(case.jobs * scale)))
-
-
 def _benchmarks() -> Iterator[Benchmark]:
-    yield from _drains()
+    for case in _drains():
+        yield Benchmark("drain", case.name.startswith("PostgreSQL"), partial(_drain, case))
     for on_postgres in (True, False):
-        yield Benchmark("latency", on_postgres, lambda place, scale: latency.measure(place, jobs=max(50, int(300 * scale))))
-        yield Benchmark(
-            "submit", on_postgres, lambda place, scale: submit.measure(place, seconds=max(1.0, 8 * scale), bulks=max(2, int(10 * scale)))
-        )
-    yield Benchmark("status", True, lambda place, scale: status.measure(place, jobs=int(1_000_000 * scale)), once=True)
-    for on_postgres in (True, False):
-        yield Benchmark("start", on_postgres, lambda place, scale: start.measure(place, jobs=max(200, int(5_000 * scale))))
-    yield Benchmark("floor", True, lambda place, scale: floor.measure(place, seconds=max(2.0, 8 * scale)))
-    yield Benchmark("peers", True, lambda place, scale: peers.measure(place, jobs=max(2_000, int(10_000 * scale))), once=True)
+        yield Benchmark("latency", on_postgres, _latency)
+        yield Benchmark("submit", on_postgres, _submit)
+        yield Benchmark("start", on_postgres, _start)
+    yield Benchmark("status", True, _status, once=True)
+    yield Benchmark("floor", True, _floor)
+    yield Benchmark("peers", True, _peers, once=True)
+
+
+def _drains() -> Iterator[drain.Case]:
+    many = "1,000 users of 5 slots"
+    yield drain.Case("PostgreSQL, one user, default settings", 1, 60_000, 2, target=_DEFAULT)
+    yield drain.Case(f"PostgreSQL, {many}, default settings", 1_000, 60_000, 2, tier="pro", target=_DEFAULT)
+    yield drain.Case("PostgreSQL, one user of 50 slots, default settings", 1, 60_000, 2, tier="enterprise")
+    for threads in (8, 2):
+        rest = f"256 ahead, {threads} threads"
+        yield drain.Case(f"PostgreSQL, one user, {rest}", 1, 80_000, 2, threads, target=_FAR, settings=_AHEAD)
+        yield drain.Case(f"PostgreSQL, {many}, {rest}", 1_000, 80_000, 2, threads, "pro", _FAR, _AHEAD)
+    for processes in (1, 2):
+        yield drain.Case(f"SQLite, one user, processes: {processes}", 1, 30_000, processes, target=_SQLITE)
+        yield drain.Case(f"SQLite, {many}, processes: {processes}", 1_000, 30_000, processes, tier="pro", target=_SQLITE)
+
+
+def _drain(case: drain.Case, place: Place, scale: float) -> Iterator[Measured]:
+    return drain.measure(place, replace(case, jobs=max(2 * case.users, int(case.jobs * scale))))
+
+
+def _latency(place: Place, scale: float) -> Iterator[Measured]:
+    return latency.measure(place, jobs=max(50, int(300 * scale)))
+
+
+def _submit(place: Place, scale: float) -> Iterator[Measured]:
+    return submit.measure(place, seconds=max(1.0, 8 * scale), bulks=max(2, int(10 * scale)))
+
+
+def _start(place: Place, scale: float) -> Iterator[Measured]:
+    return start.measure(place, jobs=max(200, int(5_000 * scale)))
+
+
+def _status(place: Place, scale: float) -> Iterator[Measured]:
+    return status.measure(place, jobs=int(1_000_000 * scale))
+
+
+def _floor(place: Place, scale: float) -> Iterator[Measured]:
+    return floor.measure(place, seconds=max(2.0, 8 * scale))
+
+
+def _peers(place: Place, scale: float) -> Iterator[Measured]:
+    return peers.measure(place, jobs=max(2_000, int(10_000 * scale)))
 
 
 def main() -> int:

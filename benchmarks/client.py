@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Plan:
 
     port: int
     key: str
-    requests: list[tuple[str, str, str | None]]
+    requests: Sequence[tuple[str, str, str | None]]
     connections: int = 1
     seconds: float = 5.0
     rate: float | None = None

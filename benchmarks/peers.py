@@ -41,7 +41,7 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
     """Install the peer, fill its queue, and let two of its worker processes empty it."""
     folder = place.folder / "peer"
     venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "procrastinate", "psycopg[binary]"]
     subprocess.run(install, check=True, timeout=_INSTALL_SECONDS)
     (folder / "peer.py").write_text(_APP)

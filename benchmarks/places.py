@@ -162,7 +162,11 @@ def tidy(place: Place) -> None:
 
 def add_key(place: Place) -> str:
     """Make the user `caller` without limits that a benchmark could reach, and a key."""
-    limits = users.SHIPPED_TIERS["enterprise"] | {"max_active": 100_000_000, "max_running": 1_000, "submits_per_minute": 10_000_000}
+    limits = users.SHIPPED_TIERS["enterprise"] | {
+        "max_active": 100_000_000,
+        "max_running": 1_000,
+        "submits_per_minute": 10_000_000,
+    }
     with place.database.write() as session:
         users.put_tier(session, name="caller", limits=limits)
         user, _ = users.put(session, name="caller", tenant="benchmarks", tier="caller")

@@ -25,13 +25,15 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
     asked_at = time.time()
     with workers(place, 1, 8):
         forked_at, began_at, pid = _first(place)
-        yield Measured(f"{place.name}, dramatiq actors, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
+        yield Measured(
+            f"{place.name}, dramatiq actors, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB
+        )
         yield Measured(f"{place.name}, dramatiq actors, command to first job", 1000 * (began_at - asked_at), "ms")
         fill(place, [user], jobs, type_name=NOTHING)
         until(lambda: place.ask("SELECT sum(unfinished) FROM users")[0][0] == 0, seconds=60)
         yield from _size(f"{place.name}, worker process after {jobs:,} jobs", pid)
     with api(place) as (started, port):
-        with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:  # noqa: S310 - our own address
+        with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:
             answer.read()
         yield from _size(f"{place.name}, API process at rest", started.pid)
     fill(place, [user], 1, type_name=NOTHING)
@@ -39,7 +41,9 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
     command = [sys.executable, "-c", "from api.cli import main; main()", "up"]
     with running(command, place.environment(worker_processes=1, port=0)):
         forked_at, began_at, _ = _first(place)
-        yield Measured(f"{place.name}, greenroom up, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB)
+        yield Measured(
+            f"{place.name}, greenroom up, worker process to first job", 1000 * (began_at - forked_at), "ms", _FIRST_JOB
+        )
         yield Measured(f"{place.name}, greenroom up, command to first job", 1000 * (began_at - asked_at), "ms")
 
 
@@ -47,7 +51,7 @@ def _first(place: Place) -> tuple[float, float, int]:
     """Wait until the one queued job is done; when its process was forked, when the job was begun, and the process's id."""
     until(lambda: place.ask("SELECT sum(unfinished) FROM users")[0][0] == 0, seconds=60)
     sql = f"""SELECT w.name, {place.epoch("j.started_at")} FROM jobs j JOIN workers w ON w.id = j.worker_id
-        ORDER BY j.started_at DESC LIMIT 1"""
+        ORDER BY j.started_at DESC LIMIT 1"""  # noqa: S608 - ours
     name, began_at = place.ask(sql)[0]
     pid = int(name.rpartition(":")[2])
     return machine.started_at(pid), began_at, pid

@@ -59,7 +59,8 @@ def _multiply(place: Place, users: list[str], jobs: int) -> None:
             session,
             f"""INSERT INTO jobs ({", ".join(columns)})
             SELECT {", ".join(changed.get(column, f"j.{column}") for column in columns)}
-            FROM jobs j CROSS JOIN (SELECT i, {stamp} AS stamp, md5(CAST(i AS text)) AS noise FROM generate_series(1, :jobs) AS n(i)) n""",
+            FROM jobs j CROSS JOIN (
+                SELECT i, {stamp} AS stamp, md5(CAST(i AS text)) AS noise FROM generate_series(1, :jobs) AS s(i)) n""",  # noqa: S608 - ours
             jobs=jobs - 1,
             users=users,
             others=len(users) - 1,

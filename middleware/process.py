@@ -20,6 +20,7 @@ from persistence.ledger import Ledger
 from persistence.wakeup import Listener, Notifier
 
 _FLUSH_SECONDS = 10.0
+_TURN_SECONDS = 2.0
 # An interrupt reaches a thread that runs Python at once; what has not ended after this is in a call that never returns.
 _ABANDON_SECONDS = 3.0
 _FATAL_EXIT_CODE = 70
@@ -96,6 +97,9 @@ class WorkerProcess:
         """Take no more work, hand back what no thread has begun, and give the rest its time to finish."""
         self.hand.close()
         self._hand_back_waiting()
+        # A turn that was under way when the hand was closed may have brought claims since.
+        self.ledger.flush(_TURN_SECONDS)
+        self._hand_back_waiting()
         self._in_time(self.settings.shutdown_seconds, self._interrupt)
         self._in_time(self.settings.shutdown_seconds + _ABANDON_SECONDS, self._abandon)
 
@@ -112,7 +116,6 @@ class WorkerProcess:
             self._listener.close()
         self._sweeper.close()
         self.ledger.flush(_FLUSH_SECONDS)
-        # A turn that was under way when the hand was closed may have brought claims after the others were handed back.
         self._hand_back_waiting()
         if not self.ledger.flush(_FLUSH_SECONDS):
             log.error("shutdown.not_flushed")
