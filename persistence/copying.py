@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 # From here on it pays; below, the one round trip of an INSERT with all its rows as parameters is quicker.
@@ -31,13 +33,19 @@ def copy(
 
     :param columns: the names of what the rows hold, in their order.
     :param constants: further columns, with the value that is the same in all rows.
+    :raises DBAPIError: the database refuses the rows, or has gone away.
     """
     # Our own tables' and columns' names, never a caller's words.
     names = ", ".join([*columns, *constants])
     end = "".join(f"\t{_field(value)}" for value in constants.values()) + "\n"
     connection: Any = session.connection().connection.driver_connection
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as into:
-        into.write("".join("\t".join(map(_field, row)) + end for row in rows))
+    statement = f"COPY {table} ({names}) FROM STDIN"
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as into:
+            into.write("".join("\t".join(map(_field, row)) + end for row in rows))
+    except psycopg.Error as error:
+        # As SQLAlchemy does with all other statements: who looks at an error must be able to tell whose fault it is.
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=session.get_bind().dialect) from error
 
 
 def _field(value: Any) -> str:

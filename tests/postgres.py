@@ -114,9 +114,7 @@ def private() -> Iterator[str]:
         shutil.rmtree(folder)
         raise UnavailableError(f"initdb failed: {made.stderr.strip()}")
     with (folder / "db" / "postgresql.conf").open("a") as settings:
-        settings.write(
-            f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 200\n"
-        )
+        settings.write(f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 200\n")
     keeper = subprocess.Popen(
         ["sh", "-c", KEEPER, "keeper", binaries, folder],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",

@@ -53,9 +53,7 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
             # The copy is refused while anybody is connected, a pool that migrate left behind included.
             name = sql.Identifier(database_name(url))
             connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database_name(url)]
-            )
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database_name(url)])
         yield url
 
 

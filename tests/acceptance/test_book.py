@@ -123,7 +123,7 @@ def test_a_stop_in_the_middle_costs_nothing(tmp_path: Path, sqlite_database: str
     ],
 )
 def test_a_pdf_that_cannot_be_read_fails_at_once_and_the_workers_live(up: Up, pdf: bytes, says: str) -> None:
-    """An encrypted, broken, empty or hostile PDF ends as an error that says what is wrong, after one attempt; the next book is read."""
+    """An encrypted, broken, empty or hostile PDF is an error that says what is wrong, after one attempt; the next is read."""
     workers = up.workers()
     book = upload(up, pdf)
 

@@ -33,8 +33,7 @@ from persistence import (
 from persistence.attempts import Ending
 from persistence.batches import run
 from persistence.database import Database
-from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError, JobFinishedError, NotFoundError
-from persistence.ids import new_id
+from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError, JobFinishedError
 from persistence.verify import verify
 from tests import factories
 
@@ -90,9 +89,7 @@ class Machine(RuleBasedStateMachine):
 
     # The beginning.
 
-    @initialize(
-        running=st.lists(st.integers(1, 3), min_size=2, max_size=3), active=st.integers(2, 8), most=st.integers(1, 2)
-    )
+    @initialize(running=st.lists(st.integers(1, 3), min_size=2, max_size=3), active=st.integers(2, 8), most=st.integers(1, 2))
     def begin(self, running: list[int], active: int, most: int) -> None:
         """Start with an empty database, users of several tiers and two workers."""
         with self.database.write() as session:
@@ -320,16 +317,13 @@ class Machine(RuleBasedStateMachine):
         crash=st.booleans(),
         repeats=st.booleans(),
     )
-    def finish(
-        self, places: list[int], endings: list[Ending], later: bool, follows: bool, crash: bool, repeats: bool
-    ) -> None:
+    def finish(self, places: list[int], endings: list[Ending], later: bool, follows: bool, crash: bool, repeats: bool) -> None:
         """End attempts of one worker, among them some that have lost their claim long ago; perhaps twice."""
         first = self.claims[places[0] % len(self.claims)]
         held = [self.claims[place % len(self.claims)] for place in places]
         mine = {claim.taken.id: claim.taken for claim in [*held, first] if claim.worker == first.worker}
         outcomes = [
-            end_of(taken, ending, later=later, follows=follows)
-            for taken, ending in zip(mine.values(), endings, strict=False)
+            end_of(taken, ending, later=later, follows=follows) for taken, ending in zip(mine.values(), endings, strict=False)
         ]
         self.write_outcomes(first.worker, outcomes, crash=crash)
         if crash:
@@ -582,9 +576,7 @@ class _Crash(_Calm):
 
 def factories_claim(outcome: attempts.Outcome) -> dispatch.Taken:
     """Make the claim that an outcome is about."""
-    return dispatch.Taken(
-        outcome.job_id, outcome.user_id, "", "", 0, "", outcome.attempt, 0, outcome.claim_no, 0, 0, None
-    )
+    return dispatch.Taken(outcome.job_id, outcome.user_id, "", "", 0, "", outcome.attempt, 0, outcome.claim_no, 0, 0, None)
 
 
 def end_of(taken: dispatch.Taken, ending: Ending, *, later: bool = False, follows: bool = False) -> attempts.Outcome:

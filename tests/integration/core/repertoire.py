@@ -116,7 +116,9 @@ class Repertoire:
             return request.number
 
         def returns(context: JobContext, request: Number) -> Any:
-            return ["x" * 2_000_000, object(), "nul \x00", "half \ud800", float("nan"), {"a": {1, 2}}, 2**70, None][request.number]
+            return ["x" * 2_000_000, object(), "nul \x00", "half \ud800", float("nan"), {"a": {1, 2}}, 2**70, None][
+                request.number
+            ]
 
         def breaks(context: JobContext, request: Number) -> None:
             raise Unspeakable

@@ -1,6 +1,5 @@
 """Attempts as a worker makes them, on both databases, with the SQL broker and with one that carries messages."""
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -233,7 +232,9 @@ def test_a_result_that_cannot_be_stored(house: House, plays: Repertoire, number:
     assert words in error_of(row)["message"]
 
 
-@pytest.mark.parametrize(("number", "stored"), [(2, '"nul \\u0000"'), (4, "null"), (5, '{"a":[1,2]}'), (6, str(2**70)), (7, None)])
+@pytest.mark.parametrize(
+    ("number", "stored"), [(2, '"nul \\u0000"'), (4, "null"), (5, '{"a":[1,2]}'), (6, str(2**70)), (7, None)]
+)
 def test_an_unusual_result(house: House, plays: Repertoire, number: int, stored: str | None) -> None:
     """What JSON can say is stored, on both databases alike."""
     assert house.until(house.submit(plays.returns, {"number": number}), "completed").result == stored

@@ -312,9 +312,7 @@ def test_a_message_that_came_twice_is_claimed_once(bench: Bench) -> None:
         (sent,) = factories.take(session, None, mode=dispatch.Mode.SEND)
     ledger = bench.ledger(worker_id)
     answers: list[dispatch.Taken | None] = []
-    threads = [
-        asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), copies) for copies in (1, 2, 3)
-    ]
+    threads = [asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), copies) for copies in (1, 2, 3)]
     # when
     ledger.start()
     for thread in threads:
@@ -413,9 +411,7 @@ def test_an_outcome_whose_reply_was_lost_is_there_once(bench: Bench, monkeypatch
 
 
 @pytest.mark.parametrize("key", [None, "key"])
-def test_a_submission_whose_reply_was_lost_is_there_once(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, key: str | None
-) -> None:
+def test_a_submission_whose_reply_was_lost_is_there_once(bench: Bench, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
     """The caller hears of the jobs that were committed, and there are no others; nor was it anybody's replay."""
     ann, ledger = bench.user(), bench.ledger()
     lost = ReplyLost(bench.database, monkeypatch)
@@ -472,9 +468,7 @@ def test_a_claim_whose_reply_was_lost_is_nobodys(bench: Bench, monkeypatch: pyte
 
     assert (lost.times, answers) == (0, [None])
     assert bench.statuses(sent.id) == ["processing"]
-    handed_back = ledger.write(
-        lambda session: attempts.hand_back_unknown(session, worker_id=worker_id, claims=[(sent.id, 1)])
-    )
+    handed_back = ledger.write(lambda session: attempts.hand_back_unknown(session, worker_id=worker_id, claims=[(sent.id, 1)]))
     with bench.database.read() as session:
         job = factories.fetch(session, "jobs", sent.id)
     assert (handed_back, job.status, job.attempt, bool(job.slot)) == ({sent.id}, "queued", 0, False)

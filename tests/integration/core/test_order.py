@@ -316,9 +316,7 @@ def test_messages_go_out_for_twice_the_threads(database: Database) -> None:
     idle=st.integers(0, 10),
     most=st.integers(1, 3),
 )
-def test_nobody_is_overtaken(
-    database: Database, jobs: list[tuple[int, str, int]], room: int, idle: int, most: int
-) -> None:
+def test_nobody_is_overtaken(database: Database, jobs: list[tuple[int, str, int]], room: int, idle: int, most: int) -> None:
     """With fewer threads idle, what is taken is a beginning of what would be taken otherwise; slow types stay behind."""
     with database.write() as session:
         clear(session)

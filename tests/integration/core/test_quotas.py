@@ -41,7 +41,7 @@ def test_a_batch_is_what_one_after_the_other_would_be(
         clear(session)
         tier = factories.tier(session, "tight", max_active=most)
         users = [factories.user(session, f"user-{number}", tier=tier) for number in range(2)]
-        inside = {user: 0 for user in users}
+        inside = dict.fromkeys(users, 0)
         for _ in range(min(before, most)):
             factories.submit(session, users[0])
             inside[users[0]] += 1

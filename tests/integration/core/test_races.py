@@ -69,9 +69,7 @@ def test_racing_processes_never_go_over_a_limit(database: Database) -> None:
             factories.submit(session, user, *wanted)
     # when
     command = [sys.executable, "-m", "tests.integration.core.racer", database.url]
-    racers = [
-        subprocess.Popen([*command, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for seed in range(RACERS)
-    ]
+    racers = [subprocess.Popen([*command, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for seed in range(RACERS)]
     said = [json.loads(racer.communicate()[0]) for racer in racers]
     # then
     assert [violation for racer in said for violation in racer["violations"]] == []

@@ -70,9 +70,7 @@ def test_a_delay_is_kept_in_the_database(house: House, plays: Repertoire, delay:
     assert row.blocked_by == "schedule"
 
 
-def test_a_job_whose_reply_was_lost_is_sent_once(
-    house: House, plays: Repertoire, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_whose_reply_was_lost_is_sent_once(house: House, plays: Repertoire, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a worker the ledger repeats what it had no answer to, and the caller still gets the one job."""
     # given
     ledger = Ledger(house.database)

@@ -164,4 +164,4 @@ def test_wanted_is_nothing_after_the_end(opened: Open) -> None:
     house.shut()
     assert hand.wanted() is None
     assert plays.calls == {}
-    assert dispatch.Mode.CLAIM == hand.mode
+    assert hand.mode == dispatch.Mode.CLAIM

@@ -70,9 +70,7 @@ def is_dead(database: Database, worker_id: str) -> bool:
         return factories.fetch(session, "workers", worker_id).dead_at is not None
 
 
-def test_a_silent_worker_is_dead_after_a_whole_lease(
-    database: Database, clock: Clock, make: Callable[..., Sweeper]
-) -> None:
+def test_a_silent_worker_is_dead_after_a_whole_lease(database: Database, clock: Clock, make: Callable[..., Sweeper]) -> None:
     """Seen with the same beat on every sweep of a lease, and not a moment earlier; its job goes back at the same sweep."""
     # given
     silent, beating = worker(database), worker(database)
@@ -161,9 +159,7 @@ def test_what_nobody_performs_fails_after_a_while(database: Database, clock: Clo
     assert letters == 3
 
 
-def test_a_type_that_is_known_again_in_time_is_spared(
-    database: Database, clock: Clock, make: Callable[..., Sweeper]
-) -> None:
+def test_a_type_that_is_known_again_in_time_is_spared(database: Database, clock: Clock, make: Callable[..., Sweeper]) -> None:
     """The count starts again when a worker for the type has come and gone."""
     own = worker(database, types=["tests.known"])
     sweeper = make(own, settings={"sweep_seconds": 30})
@@ -259,7 +255,9 @@ def test_one_leads_at_a_time(postgres_database: str) -> None:
     database.close()
 
 
-def test_an_outage_passes_and_anything_else_ends_the_process(make: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_passes_and_anything_else_ends_the_process(
+    make: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A database that is away forgets who was silent and is tried again; an error of its own ends the sweeper loudly."""
     fatal: list[BaseException] = []
     sweeper = make(on_fatal=fatal.append)

@@ -59,7 +59,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     """Let `@job` declare in an installation of the test's own."""
     made = installed(max_attempts=3, time_limit_seconds=7)
     monkeypatch.setattr(actors.job, "INSTALLATION", made)
-    yield made
+    return made
 
 
 # What the decorator makes.
@@ -150,7 +150,12 @@ def test_payloads_are_validated_and_completed(installation: Installation, kind: 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("payload", "field"),
-    [({"pages": "many"}, "pages"), ({"pages": 3, "title": 7}, "title"), ({"title": "a"}, "pages"), ({"pages": 3, "title": "a\x00"}, "NUL")],
+    [
+        ({"pages": "many"}, "pages"),
+        ({"pages": 3, "title": 7}, "title"),
+        ({"title": "a"}, "pages"),
+        ({"pages": 3, "title": "a\x00"}, "NUL"),
+    ],
 )
 def test_a_refusal_names_the_field(installation: Installation, kind: type, payload: Any, field: str) -> None:
     """The message says what is wrong and where, whichever library says it."""
@@ -313,9 +318,7 @@ def test_a_broker_that_cannot_be_had(url: str, said: str) -> None:
 
 def test_any_broker_of_dramatiqs() -> None:
     """A factory by name makes the broker."""
-    made = Installation(
-        WorkerSettings(), ActorSettings(broker_url="tests.unit.actors.test_job:a_broker"), DatabaseSettings()
-    )
+    made = Installation(WorkerSettings(), ActorSettings(broker_url="tests.unit.actors.test_job:a_broker"), DatabaseSettings())
     assert isinstance(made.broker, StubBroker)
 
 

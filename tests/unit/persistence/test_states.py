@@ -39,11 +39,7 @@ def listed(table: type[SQLModel], name: str) -> set[str]:
 
 def test_the_steps_are_the_contracts() -> None:
     """The map allows the steps of the contract and no other."""
-    allowed = {
-        (before, after)
-        for before, after in itertools.product([None, *Status], Status)
-        if states.is_legal(before, after)
-    }
+    allowed = {(before, after) for before, after in itertools.product([None, *Status], Status) if states.is_legal(before, after)}
     assert allowed == LEGAL
 
 

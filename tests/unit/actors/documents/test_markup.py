@@ -71,9 +71,7 @@ def test_chapters_become_sections_with_their_own_heading_once() -> None:
     ]
     assert outline.of("h2") == ["Chapter 1", "Chapter 2"]
     assert outline.of("h3") == ["A Part"]
-    assert [value for tag, name, value in outline.attributes if (tag, name) == ("a", "href")] == [
-        *("#chapter-1", "#chapter-2")
-    ]
+    assert [value for tag, name, value in outline.attributes if (tag, name) == ("a", "href")] == [*("#chapter-1", "#chapter-2")]
     assert ("html", "lang", "en") in outline.attributes
 
 
