@@ -22,10 +22,24 @@ MIB = 1024 * 1024
 ROOT = Path(__file__).parents[4]
 
 
-def children() -> set[int]:
+def all_children() -> set[int]:
     """Return the ids of this process's children, the dead that nobody has waited for included."""
     tasks = Path("/proc/self/task").glob("*/children")
     return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def _others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the children that were there before the test, such as the keeper of the other tests' PostgreSQL."""
+    monkeypatch.setitem(_BEFORE, "ids", all_children())
+
+
+_BEFORE: dict[str, set[int]] = {"ids": set()}
+
+
+def children() -> set[int]:
+    """Return the ids of the children that this test has made."""
+    return all_children() - _BEFORE["ids"]
 
 
 def test_the_four_commands_make_a_book() -> None:
