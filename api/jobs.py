@@ -14,10 +14,10 @@ from api.dependencies import Caller
 from api.downloads import DOWNLOAD, download
 from api.feed import EventFeed
 from api.job_schemas import SubmitOperation
-from api.limits import BODY_BYTES, BULK_BYTES, SubmitRates
+from api.limits import BODY_BYTES, BULK_BYTES, LARGE_BYTES, SubmitRates
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, cursor_after, page
 from api.problems import specs
-from api.submissions import hash_of, idempotency_key, submission_of, submissions_of
+from api.submissions import admit, hash_of, idempotency_key, submission_of, submissions_of
 from api.wire import (
     PREFIX,
     AttemptOut,
@@ -27,6 +27,7 @@ from api.wire import (
     JobOut,
     Receipt,
     StepOut,
+    admitted_out,
     as_admitted,
     attempt_out,
     id_of,
@@ -34,7 +35,7 @@ from api.wire import (
     step_out,
 )
 from persistence import cancellation, dependencies, files, job_lists, job_views
-from persistence.admission import Unit
+from persistence.admission import Admitted, Submission, Unit
 from persistence.database import Database
 from persistence.errors import ValidationError
 from persistence.job_lists import Filters
@@ -61,7 +62,6 @@ Wait = Annotated[
 
 @post(
     "/jobs",
-    sync_to_thread=True,
     status_code=HTTPStatus.ACCEPTED,
     request_max_body_size=BODY_BYTES,
     operation_class=SubmitOperation,
@@ -75,7 +75,7 @@ Wait = Annotated[
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )
-def submit_job(
+async def submit_job(
     *,
     data: JSONBody[JobIn],
     caller: NamedDependency[Caller],
@@ -89,15 +89,13 @@ def submit_job(
     """Submit a job; the answer comes when it is committed."""
     rates.take(caller)
     key = idempotency_key(key)
-    asked = submission_of(data, registry=registry, caller=caller)
-    admitted = ledger.submit(Unit(caller.user_id, [asked], key, hash_of(data) if key else None))
-    _settle(database, notifier, asked.depends_on)
-    (job_id,) = admitted.ids
-    if admitted.replayed:
-        job = _read(database, job_id, caller)
+    asked, request_hash = await _checked(data, key, registry=registry, caller=caller)
+    admitted = await admit(ledger, Unit(caller.user_id, [asked], key, request_hash))
+    if admitted.created_at is None or admitted.waiting_for is None or asked.depends_on:
+        job = await asyncio.to_thread(_read_admitted, database, notifier, asked, admitted, caller)
     else:
-        with database.read() as session:
-            job = as_admitted(job_views.of_admitted(session, job_id=job_id, position=admitted.positions[0]))
+        # The common case: all that there is to say is known, and the database has better things to do.
+        job = admitted_out(asked, admitted, user_id=caller.user_id, tenant=caller.tenant)
     headers = {"Location": f"{PREFIX}/jobs/{job.id}"}
     if admitted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -241,6 +239,24 @@ def read_file(
     with database.read() as session:
         file = files.find(session, job_id=id_of(id), name=name, user_id=caller.sees)
     return download(database, file)
+
+
+async def _checked(data: JobIn, key: str | None, *, registry: Registry, caller: Caller) -> tuple[Submission, str | None]:
+    """Check a submission; what is large in a thread, for the loop has others to serve."""
+
+    def check() -> tuple[Submission, str | None]:
+        return submission_of(data, registry=registry, caller=caller), hash_of(data) if key else None
+
+    return await asyncio.to_thread(check) if memoryview(data.payload).nbytes > LARGE_BYTES else check()
+
+
+def _read_admitted(database: Database, notifier: Notifier, asked: Submission, admitted: Admitted, caller: Caller) -> JobOut:
+    _settle(database, notifier, asked.depends_on)
+    (job_id,) = admitted.ids
+    if admitted.replayed:
+        return _read(database, job_id, caller)
+    with database.read() as session:
+        return as_admitted(job_views.of_admitted(session, job_id=job_id, position=admitted.positions[0]))
 
 
 def _read(database: Database, job_id: str, caller: Caller) -> JobOut:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # A submission's body: the largest payload that a shipped tier allows, and room for what goes around it.
 BODY_BYTES = 2 * 1024 * 1024
 BULK_BYTES = 16 * 1024 * 1024
+# What is above this is decoded and checked in a thread: the loop has others to serve in the meantime.
+LARGE_BYTES = 128 * 1024
 
 DEEPEST = 64
 _WINDOW_SECONDS = 60

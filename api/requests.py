@@ -13,11 +13,9 @@ from litestar.params import BodyKwarg
 from litestar.types import Empty
 
 from api.dependencies import Caller
-from api.limits import check_json, check_keys
+from api.limits import LARGE_BYTES, check_json, check_keys
 from persistence.errors import UnsupportedMediaTypeError, ValidationError
 
-# A body above this is decoded in a thread: the loop has others to serve in the meantime.
-_LARGE_BYTES = 128 * 1024
 # Made to be large, 16 MiB of text become half a gigabyte of objects until they are counted; not of many at once.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -33,8 +31,8 @@ class StrictRequest(Request[Caller, Any, Any]):
         if self._json is Empty:
             body = await self.body()
             field = self.route_handler.parsed_data_field
-            wanted = field.raw if field is not None else Any
-            large = len(body) > _LARGE_BYTES
+            wanted = field.annotation if field is not None else Any
+            large = len(body) > LARGE_BYTES
             self._json = await asyncio.to_thread(_decode_large, body, wanted) if large else _decode(body, wanted)
         return self._json
 

@@ -1,5 +1,6 @@
 """Submissions: from what a caller sent to what admission takes, checked against the job type and the caller's tier."""
 
+import asyncio
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -9,13 +10,15 @@ import msgspec
 from actors.registry import JobType, Registry
 from api.dependencies import Caller
 from api.wire import JobIn
-from persistence.admission import Submission
-from persistence.errors import GreenroomError, PayloadTooLargeError, ValidationError
+from persistence.admission import Admitted, Submission, Unit
+from persistence.errors import DatabaseUnavailableError, GreenroomError, PayloadTooLargeError, ValidationError
 from persistence.ids import is_id
+from persistence.ledger import Ledger
 
 MOST_IN_BULK = 10_000
 # What both databases and every reader of the answers can hold, whatever the time zone.
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+_ADMISSION_SECONDS = 30.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -91,3 +94,15 @@ def hash_of(job: JobIn) -> str:
     if job.run_after is not None:
         asked["run_after"] = job.run_after.astimezone(UTC)
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+
+
+async def admit(ledger: Ledger, unit: Unit) -> Admitted:
+    """Admit jobs and wait until that is committed, without a thread that does the waiting.
+
+    :raises GreenroomError: why they were not admitted.
+    :raises DatabaseUnavailableError: no commit within the time.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(ledger.hand_in(unit)), _ADMISSION_SECONDS)
+    except TimeoutError as error:
+        raise DatabaseUnavailableError from error

@@ -1,10 +1,11 @@
 """The wire: how jobs look in requests and responses."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from persistence.admission import Admitted, Submission
 from persistence.errors import NotFoundError
 from persistence.ids import is_id
 from persistence.job_views import Attempt, JobView
@@ -205,6 +206,37 @@ def as_admitted(view: JobView) -> JobOut:
         changes |= {"progress": ProgressOut(0.0, None), "attempt": 0, "worker": None}
         changes |= {"dispatched_at": None, "started_at": None, "finished_at": None}
     return msgspec.structs.replace(job, **changes)
+
+
+def admitted_out(asked: Submission, admitted: Admitted, *, user_id: str, tenant: str) -> JobOut:
+    """Show a job that was admitted a moment ago, from what is known of it without another look."""
+    assert admitted.created_at is not None  # noqa: S101 - only what was admitted before has none
+    return JobOut(
+        id=asked.id,
+        type=asked.type,
+        queue=asked.queue,
+        status=Status.QUEUED,
+        priority=asked.priority,
+        payload=raw(asked.payload),
+        result=_NULL,
+        error=None,
+        progress=ProgressOut(0.0, None),
+        attempt=0,
+        max_attempts=asked.max_attempts,
+        waiting_for=admitted.waiting_for,
+        position=admitted.positions[0],
+        run_after=asked.run_after and asked.run_after.astimezone(UTC),
+        created_at=admitted.created_at,
+        dispatched_at=None,
+        started_at=None,
+        finished_at=None,
+        worker=None,
+        run=None,
+        tags=list(asked.tags),
+        files=[],
+        user=user_id,
+        tenant=tenant,
+    )
 
 
 def step_out(step: Transition) -> StepOut:

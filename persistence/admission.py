@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence import copying, counters
+from persistence import copying, counters, pauses, positions
 from persistence.batches import Batch, among, many, run
+from persistence.database import as_instant
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IdempotencyMismatchError, ValidationError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
+from persistence.states import WaitingFor
 
 # A full user is told to come back after this; nobody knows when a slot will be free.
 RETRY_AFTER_SECONDS = 2
@@ -62,11 +64,17 @@ def delayed(submission: Submission, until: datetime) -> Submission:
 
 @dataclass(slots=True)
 class Admitted:
-    """The answer to a unit: its jobs' ids and their positions, in order."""
+    """The answer to a unit: its jobs' ids and their positions, in order.
+
+    :param created_at: None when they had been admitted before.
+    :param waiting_for: why the first one waits; None when only another look can tell.
+    """
 
     ids: list[str]
     positions: list[int] = field(default_factory=list)
     replayed: bool = False
+    created_at: datetime | None = None
+    waiting_for: WaitingFor | None = None
 
 
 _ROW = {
@@ -86,16 +94,20 @@ _ROW = {
 }
 
 
-def submit(session: Session, units: Sequence[Unit], *, repeated: bool = False) -> list[Admitted | GreenroomError]:
+def submit(
+    session: Session, units: Sequence[Unit], *, repeated: bool = False, users: counters.LockedUsers | None = None
+) -> list[Admitted | GreenroomError]:
     """Admit the jobs of several requests in order of arrival, each request whole or not at all.
 
     :param repeated: an earlier try ended without an answer from the database: what is in already is not put in again.
+    :param users: their users, where this transaction has locked them and changed nothing since.
     :returns: for each unit its jobs, or the error that its caller is to see.
     """
     if not units:
         return []
-    users = counters.lock_users(session, {unit.user_id for unit in units})
+    users = users or counters.lock_users(session, {unit.user_id for unit in units})
     known = _known_ids(session, units) if repeated else set()
+    lanes = positions.Arrivals(session, users.rows, [(u.user_id, s.priority) for u in units for s in u.submissions])
     answers: list[Admitted | GreenroomError] = []
     fresh: list[tuple[Unit, Admitted]] = []
     seen = _known_keys(session, units)
@@ -103,7 +115,7 @@ def submit(session: Session, units: Sequence[Unit], *, repeated: bool = False) -
         user = users.rows[unit.user_id]
         ids = [submission.id for submission in unit.submissions]
         if ids[0] in known:
-            answers.append(Admitted(ids=ids, positions=_positions(session, user, unit)))
+            answers.append(Admitted(ids=ids, positions=lanes.add(user, unit.submissions)))
             continue
         key = (unit.user_id, unit.idempotency_key)
         if unit.idempotency_key is not None and key in seen:
@@ -111,22 +123,21 @@ def submit(session: Session, units: Sequence[Unit], *, repeated: bool = False) -
             same = request_hash == unit.request_hash
             answers.append(Admitted(ids=earlier, replayed=True) if same else IdempotencyMismatchError())
             continue
-        size = len(ids)
-        if unit.at_the_door and user.unfinished + size > user.max_active:
+        if unit.at_the_door and user.unfinished + len(ids) > user.max_active:
             answers.append(ConcurrentJobLimitError(limit=user.max_active, retry_after=RETRY_AFTER_SECONDS))
             continue
         if unknown := _unknown_parents(session, unit):
             answers.append(ValidationError(f"depends_on: no such job: {unknown}", field="depends_on"))
             continue
-        admitted = Admitted(ids=ids)
-        admitted.positions = _positions(session, user, unit)
-        user.unfinished += size
+        admitted = Admitted(ids=ids, positions=lanes.add(user, unit.submissions))
+        user.unfinished += len(ids)
         if unit.idempotency_key is not None:
             seen[key] = (admitted.ids, unit.request_hash)
         answers.append(admitted)
         fresh.append((unit, admitted))
     if fresh:
         _insert(session, fresh, users.now)
+        _say_why(session, [(unit, admitted) for unit, admitted in fresh if unit.at_the_door], users)
     return answers
 
 
@@ -167,31 +178,19 @@ def _unknown_parents(session: Session, unit: Unit) -> str | None:
     return min(missing) if missing else None
 
 
-def _positions(session: Session, user: "counters.LockedUser", unit: Unit) -> list[int]:
-    """Count for each job what stands before it: what holds a slot, the lane's better jobs and the unit's own."""
-    priorities = [submission.priority for submission in unit.submissions]
-    behind = dict.fromkeys(set(priorities), 0)
-    if user.ready:
-        for priority in behind:
-            behind[priority] = run(
-                session,
-                """SELECT count(*) FROM jobs WHERE user_id = :user AND status = 'queued' AND blocked_by IS NULL
-                AND NOT slot AND priority < :priority""",
-                user=unit.user_id,
-                priority=priority,
-            ).scalar_one()
-    arrived: dict[int, int] = {}
-    for priority in priorities:
-        arrived[priority] = arrived.get(priority, 0) + 1
-    better = {mine: sum(n for other, n in arrived.items() if other > mine) for mine in arrived}
-    served: dict[int, int] = {}
-    positions = []
-    for priority in priorities:
-        before = user.held + user.ready - behind[priority] + better[priority] + served.get(priority, 0)
-        served[priority] = served.get(priority, 0) + 1
-        positions.append(before + 1)
-    user.ready += sum(1 for submission in unit.submissions if submission.run_after is None and not submission.depends_on)
-    return positions
+def _say_why(session: Session, fresh: Sequence[tuple[Unit, Admitted]], users: counters.LockedUsers) -> None:
+    """Note with each answer at the door why its first job waits."""
+    now = as_instant(users.now)
+    is_open = bool(fresh) and not pauses.is_anything_held_up(session)
+    for unit, admitted in fresh:
+        user, first = users.rows[unit.user_id], unit.submissions[0]
+        admitted.created_at = now
+        if first.depends_on:
+            admitted.waiting_for = WaitingFor.DEPENDENCY
+        elif first.run_after is not None and now is not None and first.run_after > now:
+            admitted.waiting_for = WaitingFor.SCHEDULE
+        elif is_open:
+            admitted.waiting_for = WaitingFor.USER_LIMIT if user.held >= user.max_running else WaitingFor.WORKER
 
 
 def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) -> None:
@@ -216,19 +215,22 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
 
 def _insert_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Iterable[tuple[Any, str | None]]:
     batch = Batch(session, "b", _ROW, rows)
-    inserted: list[tuple[Any, str | None]] = run(
-        session,
-        f"""INSERT INTO jobs (id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
+    insert = f"""INSERT INTO jobs (
+            id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
             max_attempts, rescues, claim_no, dispatch_no, resends, seq, slot, charge, run_after, created_at, subject,
             idempotency_key, request_hash)
         SELECT b.id, b.user_id, b.type, b.queue, 'queued',
             CASE WHEN b.waits THEN 'dependency' WHEN b.run_after > :now THEN 'schedule' END,
             b.priority, b.payload, b.tags, 0, 0, b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject,
             b.idempotency_key, b.request_hash
-        FROM {batch.sql} WHERE true RETURNING user_id, blocked_by""",
-        now=now,
-        **batch.parameters,
-    ).all()
+        FROM {batch.sql} WHERE true RETURNING user_id, blocked_by"""
+    if session.get_bind().dialect.name == "postgresql":
+        # One statement for both, so that each row is sent once.
+        both = f"""WITH fresh AS ({insert}, id), trail AS (
+            INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)
+            SELECT id, user_id, 1, 'queued', 0, 0, CAST(:now AS timestamptz) FROM fresh) SELECT user_id, blocked_by FROM fresh"""
+        return list(run(session, both, now=now, **batch.parameters).all())
+    inserted: list[tuple[Any, str | None]] = run(session, insert, now=now, **batch.parameters).all()
     run(
         session,
         f"""INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)

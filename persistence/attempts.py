@@ -116,6 +116,8 @@ _OUTCOME = {
     "ahead": "boolean",
     "result": "text",
     "error": "text",
+    "attempt_no": "int",
+    "reason": "text",
 }
 
 
@@ -131,7 +133,7 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
     for outcome in outcomes:
         by_claim.setdefault((outcome.job_id, outcome.claim_no), outcome)  # the first outcome of a claim is the one that counts
     batch = Batch(session, "b", _OUTCOME, [_row(outcome) for outcome in by_claim.values()])
-    rows = run(
+    rows = transitions.move(
         session,
         f"""UPDATE jobs SET status = b.status, slot = false, seq = jobs.seq + 1, attempt = jobs.attempt - b.spared,
             blocked_by = b.blocked_by,
@@ -142,11 +144,11 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
             finished_at = CASE WHEN b.status <> 'queued' THEN :now END,
             progress_percent = CASE WHEN b.status = 'completed' THEN 100 ELSE jobs.progress_percent END
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker
-        AND {word("jobs.status")} = 'processing' AND {flag("jobs.slot")} = 1
-        RETURNING jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by""",
-        now=now,
+        AND {word("jobs.status")} = 'processing' AND {flag("jobs.slot")} = 1""",
+        "jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by",
+        batch=batch,
+        step=transitions.Step(Status.PROCESSING, now, is_told=True),
         worker=worker_id,
-        **batch.parameters,
     )
     change = Change()
     done: list[Outcome] = []
@@ -162,9 +164,6 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
     if by_claim:
         _release(session, list(by_claim.values()), users, change)
     change.write(session)
-    transitions.record_outcomes(
-        session, [(o.job_id, "processing", o.attempt, o.reason or _reason(o), o.error) for o in done], now=now
-    )
     dead_letters.bury(session, [o for o in done if o.ending is Ending.FAILED], now=now)
     _follow_up(session, done)
     for outcome in done:
@@ -208,6 +207,8 @@ def _row(outcome: Outcome) -> tuple[Any, ...]:
         outcome.ahead,
         outcome.result,
         outcome.error,
+        outcome.attempt,
+        outcome.reason or _reason(outcome),
     )
 
 

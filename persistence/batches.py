@@ -1,10 +1,10 @@
 """A batch of rows as one parameter of a statement, so that a hundred jobs cost the round trips of one."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import TextClause, text
 from sqlmodel import Session
 
 
@@ -75,15 +75,21 @@ def word(column: str) -> str:
     return f"{column} || ''"
 
 
-_statements: dict[str, TextClause] = {}
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
+_statements: dict[str, str] = {}
 
 
 def run(session: Session, sql: str, **parameters: Any) -> Any:
-    """Execute a statement; the parsed form of each text is kept, for there are only so many.
+    """Execute a statement whose parameters are written `:name`.
+
+    It goes to the driver as it is: SQLAlchemy's way with `text` takes twice as long for the same.
 
     :returns: SQLAlchemy's result of it.
     """
-    clause = _statements.get(sql)
-    if clause is None:
-        clause = _statements[sql] = text(sql)
-    return session.connection().execute(clause, parameters)
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        return connection.exec_driver_sql(sql, parameters)
+    statement = _statements.get(sql)
+    if statement is None:
+        statement = _statements[sql] = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+    return connection.exec_driver_sql(statement, parameters)

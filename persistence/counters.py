@@ -25,6 +25,7 @@ class LockedUser:
     ready: int
     max_active: int
     weight: int
+    max_running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,39 @@ def lock_users(session: Session, ids: Iterable[str], *, skip_locked: bool = Fals
         lock = "FOR NO KEY UPDATE OF u" + (" SKIP LOCKED" if skip_locked else "")
     rows = run(
         session,
-        f"""SELECT u.id, u.unfinished, u.held, u.ready, t.max_active, t.weight
-        FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id {among(session, "ids")} ORDER BY u.id {lock}""",
+        f"""WITH locked AS MATERIALIZED (SELECT u.id, u.unfinished, u.held, u.ready, t.max_active, t.weight,
+                t.max_running
+            FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id {among(session, "ids")} ORDER BY u.id {lock})
+        SELECT *, clock_timestamp() FROM locked""",
         ids=many(session, wanted),
-    )
-    locked = {str(row[0]): LockedUser(str(row[0]), *row[1:]) for row in rows}
+    ).all()
+    locked = {str(row[0]): LockedUser(str(row[0]), *row[1:7]) for row in rows}
     if not skip_locked and len(locked) < len(wanted):
         raise NotFoundError(f"no such user: {min(set(wanted) - locked.keys())}")
-    return LockedUsers(locked, database_now(session))
+    # The clock of a row is read after that row was locked, so the last one's is after all locks.
+    return LockedUsers(locked, rows[-1][7] if rows else database_now(session))
 
 
-def lock_users_soon(session: Session, ids: Collection[str], *, within_seconds: float) -> LockedUsers | None:
+def lock_free_users(session: Session, ids: set[str], *, waits_first: bool) -> LockedUsers:
+    """Lock those users that are free.
+
+    So one locked user does not stop all others; and nobody is left out for ever whose row is never free for long, as long
+    as a caller says now and then to wait.
+
+    :param session: one that has written nothing yet.
+    :param waits_first: wait a moment for all of them, in order, before some are left out.
+    :raises NotFoundError: a user is missing.
+    """
+    users = lock_users_soon(session, ids) if waits_first else None
+    if users is None:
+        users = lock_users(session, ids, skip_locked=True)
+    if not users.rows:  # nothing else to do meanwhile: to ask again and again would cost more than all the work
+        users = lock_users_soon(session, ids) or users
+    check_known(session, ids - users.rows.keys())
+    return users
+
+
+def lock_users_soon(session: Session, ids: Collection[str], *, within_seconds: float = 0.2) -> LockedUsers | None:
     """Lock users' rows in order, waiting for those that another transaction holds.
 
     :param session: one that has written nothing yet.
@@ -78,7 +101,7 @@ def lock_users_soon(session: Session, ids: Collection[str], *, within_seconds: f
     return users
 
 
-def check_known(session: Session, ids: Collection[str]) -> None:
+def check_known(session: Session, ids: set[str]) -> None:
     """Tell users that are locked elsewhere from users that do not exist.
 
     :raises NotFoundError: one does not.
@@ -86,7 +109,7 @@ def check_known(session: Session, ids: Collection[str]) -> None:
     if not ids:
         return
     rows = run(session, f"SELECT id FROM users WHERE id {among(session, 'ids')}", ids=many(session, sorted(ids)))
-    missing = set(ids) - {str(row.id) for row in rows}
+    missing = ids - {str(row.id) for row in rows}
     if missing:
         raise NotFoundError(f"no such user: {min(missing)}")
 

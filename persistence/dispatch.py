@@ -9,14 +9,12 @@ from typing import Any
 import msgspec
 from sqlmodel import Session
 
-from persistence import pauses, transitions
+from persistence import lanes, pauses, transitions
 from persistence.batches import Batch, among, flag, many, run, word
 from persistence.counters import Change
 from persistence.database import now as database_now
 from persistence.states import Status
 
-# Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
-_LOOK_AHEAD = 2
 _UNKNOWN_COST_SECONDS = 0.1
 _WINDOW = 2
 
@@ -78,42 +76,38 @@ class _Choice:
     ahead: bool
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One user's place in the fair order while a batch is put together."""
-
-    user_id: str
-    clock: float
-    weight: int
-    jobs: list[tuple[str, str, bool]]
-
-
-def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM) -> list[Taken]:
+def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM, *, may_wait: bool = False) -> list[Taken]:
     """Give slots to the next jobs: users in fair order, each one's best due job first, never over a limit.
 
     The users' rows are locked in one statement and their jobs chosen in the next: one statement that did both would see
     the jobs as they were before the lock. The guard stands again in the UPDATE, and all counts come from what it returns.
+
+    :param may_wait: whether to wait for one user where all who could be next are locked elsewhere; only for a transaction
+        that holds no user's lock yet. Else a busy process, which lets go of its only user for an instant at each commit,
+        would keep an idle one from working for as long as the jobs last.
     """
     if mode is Mode.SEND:
         wanted = replace(wanted, room=min(wanted.room, _window(session, wanted.queues)))
     if wanted.room <= 0 or not wanted.types:
         return []
     pauses.hold(session)
-    closed, room_of = _gates(session)
+    closed, room_of = lanes.gates(session)
     if any(pause.is_total for pause in closed):
         return []
     blocked = {kind for kind, limit in wanted.limits.items() if room_of.get(limit, 1) <= 0}
     open_types = sorted(set(wanted.types) - blocked - {pause.type for pause in closed if pause.is_type})
-    filters = _Filters(session, wanted.queues, open_types, closed)
-    places = _lock_lanes(session, wanted.room, filters)
+    filters = lanes.Filters(session, wanted.queues, open_types, closed)
+    places = lanes.lock(session, wanted.room, filters)
+    if not places and may_wait and wanted.idle:
+        places = lanes.lock(session, 1, filters, waits=True)
     if not places:
         return []
-    lanes, now = _look_at(session, places, wanted.room, filters)
-    limited = {wanted.limits[kind] for lane in lanes for _, kind, _ in lane.jobs if kind in wanted.limits}
+    waiting, now = lanes.look_at(session, places, wanted.room, filters)
+    limited = {wanted.limits[kind] for lane in waiting for _, kind, _ in lane.jobs if kind in wanted.limits}
     if limited:
-        room_of = _lock_limits(session, limited)
+        room_of = lanes.lock_limits(session, limited)
         now = database_now(session)  # again, after these locks: by the trail's times no limit is ever exceeded either
-    chosen = _choose(lanes, wanted, room_of if limited else {})
+    chosen = _choose(waiting, wanted, room_of if limited else {})
     return _mark(session, chosen, wanted, mode, now) if chosen else []
 
 
@@ -128,100 +122,15 @@ def _window(session: Session, queues: Collection[str]) -> int:
     return int(_WINDOW * threads - sent)
 
 
-class _Filters:
-    """The part of a WHERE clause that says which jobs of a lane may be taken now."""
-
-    def __init__(
-        self, session: Session, queues: Collection[str], types: Collection[str], closed: Collection[pauses.Scope]
-    ) -> None:
-        conditions = [
-            "j.status = 'queued' AND j.blocked_by IS NULL AND NOT j.slot",
-            f"j.queue {among(session, 'queues', 'text')}",
-            f"j.type {among(session, 'types', 'text')}",
-        ]
-        self.parameters: dict[str, Any] = {"queues": many(session, sorted(queues)), "types": many(session, list(types))}
-        for number, pause in enumerate(closed):
-            if pause.is_type:
-                continue
-            words = []
-            for column, value in (("type", pause.type), ("user_id", pause.user_id), ("queue", pause.queue)):
-                if value:
-                    words.append(f"j.{column} = :pause_{column}_{number}")
-                    self.parameters[f"pause_{column}_{number}"] = value
-            conditions.append(f"NOT ({' AND '.join(words)})")
-        self.sql = " AND ".join(conditions)
-
-
-def _gates(session: Session) -> tuple[list[pauses.Scope], dict[str, int]]:
-    """Read what is paused and how much room each type limit has, at once, for this is asked at every turn of every ledger."""
-    rows = run(
-        session,
-        """SELECT type, user_id, queue, -1 FROM pauses UNION ALL SELECT name, '', '', greatest(max_held - held, 0)
-        FROM type_limits""",
-    ).all()
-    closed = [pauses.Scope(*row[:3]) for row in rows if row[3] < 0]
-    return closed, {row[0]: row[3] for row in rows if row[3] >= 0}
-
-
-def _lock_lanes(session: Session, room: int, filters: _Filters) -> dict[str, tuple[float, int, int]]:
-    # Not EXISTS, which PostgreSQL may turn into a join with all lanes of everybody.
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    rows = run(
-        session,
-        f"""SELECT u.id, u.vtime, t.weight, t.max_running - u.held FROM users u JOIN tiers t ON t.name = u.tier
-        WHERE u.ready > 0 AND u.held < t.max_running
-        AND (SELECT 1 FROM jobs j WHERE j.user_id = u.id AND {filters.sql} LIMIT 1) = 1
-        ORDER BY u.vtime LIMIT :room {"" if is_sqlite else "FOR NO KEY UPDATE OF u SKIP LOCKED"}""",
-        room=room,
-        **filters.parameters,
-    )
-    return {str(user): (clock, weight, slots) for user, clock, weight, slots in rows}
-
-
-def _lock_limits(session: Session, names: Collection[str]) -> dict[str, int]:
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    rows = run(
-        session,
-        f"""SELECT name, max_held - held FROM type_limits WHERE name {among(session, "names", "text")} ORDER BY name
-        {"" if is_sqlite else "FOR NO KEY UPDATE"}""",
-        names=many(session, sorted(names)),
-    )
-    return dict(rows.all())
-
-
-def _look_at(
-    session: Session, places: Mapping[str, tuple[float, int, int]], room: int, filters: _Filters
-) -> tuple[list[_Lane], Any]:
-    """Read the best jobs of the lanes whose users are locked, and the time after those locks."""
-    share = max(1, -(-_LOOK_AHEAD * room // len(places)))
-    found = {user_id: _Lane(user_id, clock, weight, []) for user_id, (clock, weight, _) in places.items()}
-    best = f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm, clock_timestamp() AS now
-        FROM jobs j
-        WHERE j.user_id = {{user}} AND {filters.sql} ORDER BY j.priority DESC, j.id LIMIT {{slots}}"""
-    asked = [(user_id, min(slots, share)) for user_id, (_, _, slots) in places.items()]
-    if session.get_bind().dialect.name == "sqlite":
-        # SQLite has no LATERAL, and its LIMIT takes no column; a query there is a function call, so one a lane will do.
-        one = best.format(user=":user", slots=":slots")
-        rows = [row for user, slots in asked for row in run(session, one, user=user, slots=slots, **filters.parameters)]
-    else:
-        batch = Batch(session, "l", {"user_id": "uuid", "slots": "int"}, asked)
-        every = f"""SELECT c.* FROM {batch.sql} CROSS JOIN LATERAL ({best.format(user="l.user_id", slots="l.slots")}) c"""
-        rows = run(session, every, **batch.parameters, **filters.parameters).all()
-    now = None
-    for user_id, job_id, kind, calm, now in rows:  # noqa: B007 - the last row's time is the latest
-        found[str(user_id)].jobs.append((str(job_id), kind, bool(calm)))
-    return [lane for lane in found.values() if lane.jobs], now
-
-
-def _choose(lanes: list[_Lane], wanted: Wanted, room_of: dict[str, int]) -> dict[str, _Choice]:
+def _choose(waiting: list[lanes.Lane], wanted: Wanted, room_of: dict[str, int]) -> dict[str, _Choice]:
     """Merge the lanes in fair order; stop where the next job needs a thread that is not idle, so that none is overtaken."""
     chosen: dict[str, _Choice] = {}
-    order = [(lane.clock, place) for place, lane in enumerate(lanes)]
+    order = [(lane.clock, place) for place, lane in enumerate(waiting)]
     heapq.heapify(order)
-    next_of = [0] * len(lanes)
+    next_of = [0] * len(waiting)
     while order and len(chosen) < wanted.room:
         clock, place = heapq.heappop(order)
-        lane = lanes[place]
+        lane = waiting[place]
         job_id, kind, calm = lane.jobs[next_of[place]]
         next_of[place] += 1
         limit = wanted.limits.get(kind)
@@ -257,15 +166,14 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
     )
     claims = mode is Mode.CLAIM
     alive = "AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)"
-    rows = run(
-        session,
-        f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql}
+    update = f"""UPDATE jobs SET {_CLAIM if claims else _SEND} FROM {batch.sql}
         WHERE jobs.id = b.id AND {word("jobs.status")} = 'queued'
-        AND jobs.blocked_by IS NULL AND {flag("jobs.slot")} = 0 {alive if claims else ""} RETURNING {RETURNED}""",
-        now=now,
-        **({"worker": wanted.worker_id} if claims else {}),
-        **batch.parameters,
-    )
+        AND jobs.blocked_by IS NULL AND {flag("jobs.slot")} = 0 {alive if claims else ""}"""
+    if claims:
+        step = transitions.Step(Status.QUEUED, now)
+        rows = transitions.move(session, update, RETURNED, batch=batch, step=step, worker=wanted.worker_id)
+    else:
+        rows = run(session, f"{update} RETURNING {RETURNED}", now=now, **batch.parameters).all()
     taken = {}
     change = Change()
     for row in rows:
@@ -276,8 +184,6 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
         change.held(job.user_id, 1, choice.limit)
         change.clock(job.user_id, choice.charge)
     change.write(session)
-    if claims:
-        transitions.record(session, list(taken), before=Status.QUEUED, now=now)
     return [taken[job_id] for job_id in chosen if job_id in taken]
 
 

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -20,9 +21,7 @@ from persistence.inbox import Inbox
 from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
 
 _ROUNDS_BEFORE_WAITING = 3
-_LOCK_SECONDS = 0.2
-_IDLE_SECONDS = 0.25
-_DUE_EVERY_SECONDS = 0.05
+_IDLE_SECONDS, _DUE_EVERY_SECONDS = 0.25, 0.05
 _FEW = 8
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -81,17 +80,24 @@ class Ledger:
         :raises DatabaseUnavailableError: no commit within the time; whether one comes later cannot be known, so a caller
             who wants to be sure repeats with an idempotency key.
         """
-        entry = Request(unit)
-        admitted: admission.Admitted = self._wait(entry, timeout_seconds)
+        admitted: admission.Admitted = self._wait(Request(unit), timeout_seconds)
         return admitted
+
+    def hand_in(self, unit: admission.Unit) -> "Future[admission.Admitted]":
+        """Have jobs admitted without waiting for it; cancelled in time, the future takes the jobs back.
+
+        :raises DatabaseUnavailableError: nothing is written any more.
+        """
+        entry = Request(unit)
+        self._inbox.put(entry)
+        return entry.future
 
     def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
         """Claim the job of a message and wait for the commit.
 
         :returns: None when the message is a duplicate or an old one.
         """
-        entry = Message(job_id, dispatch_no)
-        claimed: dispatch.Taken | None = self._wait(entry, timeout_seconds)
+        claimed: dispatch.Taken | None = self._wait(Message(job_id, dispatch_no), timeout_seconds)
         return claimed
 
     def write(self, write: Callable[[Session], Any], *, timeout_seconds: float = 30.0) -> Any:
@@ -178,9 +184,8 @@ class Ledger:
 
     def _bisect(self, turn: Turn, error: Exception) -> None:
         """Write each part of a turn on its own, so that one bad part does not take the others with it."""
-        parts: list[Turn] = [Turn(outcomes=[outcome]) for outcome in turn.outcomes]
-        parts += [Turn(submissions=[entry]) for entry in turn.submissions]
-        parts += [Turn(messages=[entry]) for entry in turn.messages]
+        parts = [Turn(outcomes=[outcome]) for outcome in turn.outcomes]
+        parts += [Turn(submissions=[entry]) for entry in turn.submissions] + [Turn(messages=[entry]) for entry in turn.messages]
         parts += [Turn(calls=[entry]) for entry in turn.calls]
         if not parts:
             raise error
@@ -206,11 +211,11 @@ class Ledger:
             self._session = self._database.session()
         session = self._session
         done = self._write_entries(session, turn)
-        if promotes:
-            self._promote(session)
+        # Whether this transaction may have locked users, and so must not wait for another one.
+        holds = bool(turn) or (promotes and self._promote(session))
         taken = []
         if wanted is not None and self._source is not None:
-            taken = dispatch.take(session, wanted, self._source.mode)
+            taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
         for entry in done.written.submissions:
             entry.repeated = True
         session.commit()
@@ -241,7 +246,9 @@ class Ledger:
             if outcomes and self.worker_id is not None:
                 attempts.finish(session, self.worker_id, outcomes, users)
             repeated = any(entry.repeated for entry in submissions)
-            admitted = admission.submit(session, [entry.unit for entry in submissions], repeated=repeated)
+            # What an outcome changes in the counters is not in what was read before it.
+            unchanged = None if outcomes else users
+            admitted = admission.submit(session, [entry.unit for entry in submissions], repeated=repeated, users=unchanged)
             done.written.outcomes, done.written.submissions = outcomes, submissions
             done.answers += zip((entry.future for entry in submissions), admitted, strict=True)
         if turn.messages and self.worker_id is not None:
@@ -258,28 +265,21 @@ class Ledger:
         if 0 < len(finished) <= _FEW:
             self._next_due = 0.0
 
-    def _promote(self, session: Session) -> None:
+    def _promote(self, session: Session) -> bool:
         if self._finished:
             dependencies.settle(session, parents=self._finished)
-        due.promote(session)
+        promoted = due.promote(session)
         soonest = due.seconds_to_next(session)
         wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)
         self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
+        return bool(self._finished) or promoted > 0
 
     def _lock(self, session: Session, turn: Turn) -> counters.LockedUsers:
-        """Lock those users of a turn that are free; after some rounds wait for the others too, in order and for a moment.
-
-        So neither does one locked user stop all others, nor is one left out for ever whose row is never free for long.
-        """
+        """Lock those users of a turn that are free, and from time to time all of them."""
         wanted = {outcome.user_id for outcome in turn.outcomes} | {entry.unit.user_id for entry in turn.submissions}
-        if self._kept_back >= _ROUNDS_BEFORE_WAITING:
-            self._kept_back = 0
-            users = counters.lock_users_soon(session, wanted, within_seconds=_LOCK_SECONDS)
-            if users is not None:
-                return users
-        users = counters.lock_users(session, wanted, skip_locked=True)
-        counters.check_known(session, wanted - users.rows.keys())
-        return users
+        waits_first = self._kept_back >= _ROUNDS_BEFORE_WAITING
+        self._kept_back = 0 if waits_first else self._kept_back
+        return counters.lock_free_users(session, wanted, waits_first=waits_first)
 
     def _keep_back(self, turn: Turn, written: Turn) -> None:
         """Put what was left out of a turn first in the next one."""

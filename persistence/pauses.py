@@ -45,6 +45,14 @@ def active(session: Session) -> list[Scope]:
     return [Scope(*row) for row in run(session, "SELECT type, user_id, queue FROM pauses ORDER BY 1, 2, 3")]
 
 
+def is_anything_held_up(session: Session) -> bool:
+    """Tell whether any pause or any full type limit keeps jobs from starting."""
+    held_up = run(
+        session, "SELECT EXISTS (SELECT 1 FROM pauses) OR EXISTS (SELECT 1 FROM type_limits WHERE held >= max_held)"
+    ).scalar_one()
+    return bool(held_up)
+
+
 def pause(session: Session, scope: Scope) -> None:
     """Pause a scope; a scope that is paused already stays so.
 

@@ -1,13 +1,14 @@
 """Positions: how many jobs stand before a waiting one in its user's lane."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmodel import Session
 
 from persistence.batches import Batch, run
+from persistence.counters import LockedUser
 from persistence.jobs import IN_LANE, Job
 
 # Jobs are counted one by one up to here, from the front or from the back. Further inside a longer lane a position is an
@@ -76,12 +77,63 @@ _BETWEEN = (
 )
 
 
-def _count(session: Session, question: tuple[dict[str, str], str], rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+def _count(session: Session, question: tuple[dict[str, str], str], rows: Sequence[tuple[Any, ...]]) -> dict[Any, int]:
     if not rows:
         return {}
     columns, sql = question
     batch = Batch(session, "b", columns, rows)
-    found = {
-        str(id_): int(count) for id_, count in run(session, f"SELECT b.id, {sql} FROM {batch.sql}", far=FAR, **batch.parameters)
-    }
+    found = {key: int(count) for key, count in run(session, f"SELECT b.id, {sql} FROM {batch.sql}", far=FAR, **batch.parameters)}
     return {row[-1]: found[row[-1]] for row in rows}
+
+
+class _Asked(Protocol):
+    """What a position depends on of a job that is being admitted."""
+
+    @property
+    def priority(self) -> int: ...
+    @property
+    def run_after(self) -> Any: ...
+    @property
+    def depends_on(self) -> Sequence[str]: ...
+
+
+class Arrivals:
+    """The places of jobs that come in together: what was in their users' lanes is counted once for all of them.
+
+    :param users: the users, whose rows are locked.
+    :param arriving: user id and priority of each job.
+    """
+
+    def __init__(self, session: Session, users: Mapping[str, LockedUser], arriving: Iterable[tuple[str, int]]) -> None:
+        self._ahead: dict[tuple[str, int], int] = {}
+        self._arrived: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        kinds = sorted({(user, priority) for user, priority in arriving if user in users and users[user].ready})
+        behind = _count(session, _WORSE, [(*kind, place) for place, kind in enumerate(kinds)])
+        far = [(*kind, place) for place, kind in enumerate(kinds) if behind[place] >= FAR]
+        better = _count(session, _NOT_WORSE, far)
+        for place, kind in enumerate(kinds):
+            ready = users[kind[0]].ready
+            # Two ends that are both far: what is between them is in no index, and half of it is as good a guess as any.
+            near = better[place] if better.get(place, FAR) < FAR else max(FAR, (ready - FAR) // 2)
+            self._ahead[kind] = ready - behind[place] if behind[place] < FAR else near
+
+    def add(self, user: LockedUser, jobs: Sequence[_Asked]) -> list[int]:
+        """Place the jobs of one request behind all that came before it, the best of them first."""
+        arrived = self._arrived[user.id]
+        mine = Counter(job.priority for job in jobs)
+        place = {}
+        for priority in mine:
+            earlier = sum(count for other, count in arrived.items() if other >= priority)
+            better = sum(count for other, count in mine.items() if other > priority)
+            place[priority] = user.held + self._ahead.get((user.id, priority), 0) + earlier + better
+        places = []
+        for job in jobs:
+            place[job.priority] += 1
+            places.append(place[job.priority])
+        arrived.update(job.priority for job in jobs if job.run_after is None and not job.depends_on)
+        return places
+
+
+_KIND = {"user_id": "uuid", "priority": "int", "id": "int"}
+_WORSE = (_KIND, _some("j.priority < b.priority"))
+_NOT_WORSE = (_KIND, _some("j.priority >= b.priority"))

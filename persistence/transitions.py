@@ -1,6 +1,7 @@
 """The audit trail: one row for each change of a job's status, written in the transaction that made it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +67,69 @@ def record(session: Session, job_ids: Sequence[str], *, before: Status, now: Any
         now=now,
         reason=reason,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the transitions of a batch have in common.
+
+    :param before: the status that all jobs had.
+    :param now: the moment.
+    :param is_told: whether the batch says of each transition its `attempt_no`, `reason` and `error`.
+    """
+
+    before: Status
+    now: Any
+    is_told: bool = False
+
+
+_MOVED = "job_id, user_id, seq, to_status, claim_no, worker_id, attempt, reason, error"
+
+
+def move(session: Session, update: str, returned: str, *, batch: Batch, step: Step, **parameters: Any) -> Sequence[Any]:
+    """Run an UPDATE of jobs that moves them from one status, and record a transition of each job that it moved.
+
+    :param update: the statement without its RETURNING; the moment is `:now` in it.
+    :param returned: the columns of `jobs` to return, `jobs.id` the first of them.
+    :param batch: the batch `b` that the statement joins.
+    """
+    parameters |= {"now": step.now, **batch.parameters}
+    if session.get_bind().dialect.name == "sqlite":
+        rows: Sequence[Any] = run(session, f"{update} RETURNING {returned}", **parameters).all()
+        _record_moved(session, [row[0] for row in rows], batch, step)
+        return rows
+    told = "b.attempt_no, b.reason, b.error" if step.is_told else "jobs.attempt, NULL::text, NULL::text"
+    names = ", ".join(column.strip().removeprefix("jobs.") for column in returned.split(","))
+    steps = ", ".join(f"step_{column.strip()}" for column in _MOVED.split(","))
+    # One statement for both: a batch costs one round trip, and the rows are not looked up again.
+    moved = run(
+        session,
+        f"""WITH moved ({names}, {steps}) AS ({update} RETURNING {returned},
+            jobs.id, jobs.user_id, jobs.seq, jobs.status, jobs.claim_no, jobs.worker_id, {told}),
+        trail AS (INSERT INTO transitions ({_MOVED}, from_status, at)
+            SELECT {steps}, CAST(:before AS varchar), CAST(:now AS timestamptz) FROM moved)
+        SELECT {names} FROM moved""",
+        before=str(step.before),
+        **parameters,
+    ).all()
+    return list(moved)
+
+
+def _record_moved(session: Session, job_ids: Sequence[str], batch: Batch, step: Step) -> None:
+    if not step.is_told:
+        record(session, job_ids, before=step.before, now=step.now)
+    elif job_ids:
+        run(
+            session,
+            # CROSS is how SQLite is told to begin with the batch.
+            f"""INSERT INTO transitions ({_MOVED}, from_status, at)
+            SELECT j.id, j.user_id, j.seq, j.status, j.claim_no, j.worker_id, b.attempt_no, b.reason, b.error, :before, :now
+            FROM {batch.sql} CROSS JOIN jobs j ON j.id = b.id WHERE b.id {among(session, "ids")}""",
+            ids=many(session, job_ids),
+            before=str(step.before),
+            now=step.now,
+            **batch.parameters,
+        )
 
 
 def record_outcomes(session: Session, steps: Sequence[tuple[str, str, int, str | None, str | None]], *, now: Any) -> None:
