@@ -37,7 +37,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
     :param database: made in this process; closed by whoever made it.
     """
     notifier = Notifier(database)
-    ledger = Ledger(database, after_commit=notifier.notify)
+    ledger = Ledger(database, announces=True)
     feed = EventFeed(database)
     authenticator = Authenticator(database, _tokens(jwt))
 

@@ -23,7 +23,7 @@ ADMIN = "admin"
 class Caller:
     """Who is calling; every verb that touches a tenant's rows is given `user_id` (or None for an admin who sees all).
 
-    :param tier: the tier's name; `limits` are its numbers, at most half a second old.
+    :param tier: the tier's name; `limits` are its numbers, less than a second old.
     """
 
     user_id: str

@@ -18,9 +18,9 @@ import psycopg
 
 from benchmarks.machine import family
 from persistence import admission, keys, users
-from persistence.batches import run
 from persistence.database import Database
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from persistence.verify import verify
 from tests import postgres, services
 

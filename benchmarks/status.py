@@ -6,8 +6,8 @@ from benchmarks import client
 from benchmarks.figures import Measured, quantile
 from benchmarks.names import CLOCK, NOTHING
 from benchmarks.places import Place, add_key, add_users, api, fill, tidy
-from persistence.batches import run
 from persistence.jobs import Job
+from persistence.statements import run
 
 _REQUESTS = 300
 

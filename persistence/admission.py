@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence import copying, counters, pauses, positions
-from persistence.batches import Batch, among, many, run
+from persistence import copying, counters, positions
+from persistence.batches import Batch, among, many
 from persistence.database import as_instant
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IdempotencyMismatchError, ValidationError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
+from persistence.statements import later, run
 from persistence.states import WaitingFor
 
 # A full user is told to come back after this; nobody knows when a slot will be free.
@@ -87,11 +88,14 @@ _ROW = {
     "max_attempts": "int",
     "run_after": "timestamptz",
     "tags": "text",
-    "waits": "boolean",
+    "blocked_by": "text",
     "subject": "uuid",
     "idempotency_key": "text",
     "request_hash": "text",
 }
+
+
+_BLOCKED_BY = list(_ROW).index("blocked_by")
 
 
 def submit(
@@ -130,6 +134,7 @@ def submit(
             answers.append(ValidationError(f"depends_on: no such job: {unknown}", field="depends_on"))
             continue
         admitted = Admitted(ids=ids, positions=lanes.add(user, unit.submissions))
+        _say_why(unit, admitted, users)
         user.unfinished += len(ids)
         if unit.idempotency_key is not None:
             seen[key] = (admitted.ids, unit.request_hash)
@@ -137,7 +142,6 @@ def submit(
         fresh.append((unit, admitted))
     if fresh:
         _insert(session, fresh, users.now)
-        _say_why(session, [(unit, admitted) for unit, admitted in fresh if unit.at_the_door], users)
     return answers
 
 
@@ -178,19 +182,16 @@ def _unknown_parents(session: Session, unit: Unit) -> str | None:
     return min(missing) if missing else None
 
 
-def _say_why(session: Session, fresh: Sequence[tuple[Unit, Admitted]], users: counters.LockedUsers) -> None:
-    """Note with each answer at the door why its first job waits."""
-    now = as_instant(users.now)
-    is_open = bool(fresh) and not pauses.is_anything_held_up(session)
-    for unit, admitted in fresh:
-        user, first = users.rows[unit.user_id], unit.submissions[0]
-        admitted.created_at = now
-        if first.depends_on:
-            admitted.waiting_for = WaitingFor.DEPENDENCY
-        elif first.run_after is not None and now is not None and first.run_after > now:
-            admitted.waiting_for = WaitingFor.SCHEDULE
-        elif is_open:
-            admitted.waiting_for = WaitingFor.USER_LIMIT if user.held >= user.max_running else WaitingFor.WORKER
+def _say_why(unit: Unit, admitted: Admitted, users: counters.LockedUsers) -> None:
+    """Note why the first job of a unit waits."""
+    user, first = users.rows[unit.user_id], unit.submissions[0]
+    admitted.created_at = now = as_instant(users.now)
+    if first.depends_on:
+        admitted.waiting_for = WaitingFor.DEPENDENCY
+    elif first.run_after is not None and now is not None and first.run_after > now:
+        admitted.waiting_for = WaitingFor.SCHEDULE
+    elif users.is_open:
+        admitted.waiting_for = WaitingFor.USER_LIMIT if user.held >= user.max_running else WaitingFor.WORKER
 
 
 def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) -> None:
@@ -198,47 +199,41 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
     tags: list[tuple[str, str, str]] = []
     parents: list[tuple[str, str]] = []
     change = counters.Change()
+    moment = as_instant(now)
     for unit, admitted in fresh:
         change.unfinished(unit.user_id, len(admitted.ids))
         for asked in unit.submissions:
-            rows.append(_row(unit, asked))
+            rows.append(_row(unit, asked, moment))
             tags += [(unit.user_id, tag, asked.id) for tag in dict.fromkeys(asked.tags)]
             parents += [(asked.id, parent) for parent in dict.fromkeys(asked.depends_on)]
+            if rows[-1][_BLOCKED_BY] is None:
+                change.ready(unit.user_id, 1)
     write = _copy_rows if copying.is_worth_it(session, rows) else _insert_rows
-    for user_id, blocked_by in write(session, rows, now):
-        if blocked_by is None:
-            change.ready(str(user_id), 1)
+    write(session, rows, now)
     _insert_pairs(session, "tags", {"user_id": "uuid", "tag": "text", "job_id": "uuid"}, tags)
     _insert_pairs(session, "dependencies", {"job_id": "uuid", "parent_id": "uuid"}, parents)
     change.write(session)
 
 
-def _insert_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Iterable[tuple[Any, str | None]]:
+def _insert_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> None:
     batch = Batch(session, "b", _ROW, rows)
     insert = f"""INSERT INTO jobs (
             id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
             max_attempts, rescues, claim_no, dispatch_no, resends, seq, slot, charge, run_after, created_at, subject,
             idempotency_key, request_hash)
-        SELECT b.id, b.user_id, b.type, b.queue, 'queued',
-            CASE WHEN b.waits THEN 'dependency' WHEN b.run_after > :now THEN 'schedule' END,
-            b.priority, b.payload, b.tags, 0, 0, b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject,
-            b.idempotency_key, b.request_hash
-        FROM {batch.sql} WHERE true RETURNING user_id, blocked_by"""
+        SELECT b.id, b.user_id, b.type, b.queue, 'queued', b.blocked_by, b.priority, b.payload, b.tags, 0, 0,
+            b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject, b.idempotency_key, b.request_hash
+        FROM {batch.sql} WHERE true"""
+    trail = "INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)"
     if session.get_bind().dialect.name == "postgresql":
         # One statement for both, so that each row is sent once.
-        both = f"""WITH fresh AS ({insert}, id), trail AS (
-            INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)
-            SELECT id, user_id, 1, 'queued', 0, 0, CAST(:now AS timestamptz) FROM fresh) SELECT user_id, blocked_by FROM fresh"""
-        return list(run(session, both, now=now, **batch.parameters).all())
-    inserted: list[tuple[Any, str | None]] = run(session, insert, now=now, **batch.parameters).all()
-    run(
-        session,
-        f"""INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)
-        SELECT b.id, b.user_id, 1, 'queued', 0, 0, :now FROM {batch.sql} WHERE true""",
-        now=now,
-        **batch.parameters,
-    )
-    return inserted
+        both = f"""WITH fresh AS ({insert} RETURNING id, user_id)
+            {trail} SELECT id, user_id, 1, 'queued', 0, 0, CAST(:now AS timestamptz) FROM fresh"""
+        later(session, both, now=now, **batch.parameters)
+        return
+    run(session, insert, now=now, **batch.parameters)
+    first = f"{trail} SELECT b.id, b.user_id, 1, 'queued', 0, 0, :now FROM {batch.sql} WHERE true"
+    run(session, first, now=now, **batch.parameters)
 
 
 # What every job begins its life with; a copy takes no defaults.
@@ -256,25 +251,16 @@ _BEGINNING = {
 }
 
 
-def _copy_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Iterable[tuple[Any, str | None]]:
+def _copy_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> None:
     """Do the same with many rows on PostgreSQL."""
-    places = {name: place for place, name in enumerate(_ROW)}
-    waits, run_after, user = places["waits"], places["run_after"], places["user_id"]
-    moment = now.astimezone(UTC).strftime(_MOMENT)
-    columns = ["blocked_by" if name == "waits" else name for name in _ROW]
-    copied = []
-    for row in rows:
-        is_ahead = row[run_after] is not None and row[run_after] > moment
-        copied.append([*row[:waits], "dependency" if row[waits] else "schedule" if is_ahead else None, *row[waits + 1 :]])
-    copying.copy(session, "jobs", columns, copied, constants=_BEGINNING | {"created_at": now})
-    begun = [(row[0], row[user]) for row in rows]
+    copying.copy(session, "jobs", list(_ROW), rows, constants=_BEGINNING | {"created_at": now})
+    begun = [row[:2] for row in rows]
     beginning = {"seq": 1, "to_status": "queued", "attempt": 0, "claim_no": 0, "at": now}
     copying.copy(session, "transitions", ["job_id", "user_id"], begun, constants=beginning)
-    return [(row[user], row[waits]) for row in copied]
 
 
-def _row(unit: Unit, asked: Submission) -> tuple[Any, ...]:
-    run_after = asked.run_after and asked.run_after.astimezone(UTC).strftime(_MOMENT)
+def _row(unit: Unit, asked: Submission, now: datetime | None) -> tuple[Any, ...]:
+    is_ahead = asked.run_after is not None and now is not None and asked.run_after > now
     return (
         asked.id,
         unit.user_id,
@@ -283,9 +269,9 @@ def _row(unit: Unit, asked: Submission) -> tuple[Any, ...]:
         asked.payload,
         asked.priority,
         asked.max_attempts,
-        run_after,
+        asked.run_after and asked.run_after.astimezone(UTC).strftime(_MOMENT),
         "\n".join(asked.tags) or None,
-        bool(asked.depends_on),
+        "dependency" if asked.depends_on else "schedule" if is_ahead else None,
         asked.subject,
         unit.idempotency_key,
         unit.request_hash,
@@ -297,4 +283,4 @@ def _insert_pairs(session: Session, table: str, columns: dict[str, str], rows: S
         return
     batch = Batch(session, "b", columns, rows)
     names = ", ".join(columns)
-    run(session, f"INSERT INTO {table} ({names}) SELECT {names} FROM {batch.sql} WHERE true", **batch.parameters)
+    later(session, f"INSERT INTO {table} ({names}) SELECT {names} FROM {batch.sql} WHERE true", **batch.parameters)

@@ -8,9 +8,10 @@ import msgspec
 from sqlmodel import Session
 
 from persistence import admission, dead_letters, transitions
-from persistence.batches import Batch, flag, run, word
+from persistence.batches import Batch, flag, word
 from persistence.counters import Change, LockedUsers, lock_users
 from persistence.dispatch import RETURNED, Taken, taken_from
+from persistence.statements import run
 from persistence.states import FINAL, Status
 
 

@@ -1,7 +1,6 @@
 """A batch of rows as one parameter of a statement, so that a hundred jobs cost the round trips of one."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,23 +72,3 @@ def flag(column: str) -> str:
 def word(column: str) -> str:
     """Write a text column in the guard of a batch, so that no index offers itself for it; see `flag`."""
     return f"{column} || ''"
-
-
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
-_statements: dict[str, str] = {}
-
-
-def run(session: Session, sql: str, **parameters: Any) -> Any:
-    """Execute a statement whose parameters are written `:name`.
-
-    It goes to the driver as it is: SQLAlchemy's way with `text` takes twice as long for the same.
-
-    :returns: SQLAlchemy's result of it.
-    """
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        return connection.exec_driver_sql(sql, parameters)
-    statement = _statements.get(sql)
-    if statement is None:
-        statement = _statements[sql] = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
-    return connection.exec_driver_sql(statement, parameters)

@@ -10,11 +10,11 @@ from sqlalchemy import Index
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
-from persistence.batches import run
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.files import JobFile
 from persistence.jobs import Job
+from persistence.statements import run
 from persistence.states import Status
 
 UPLOAD, EXTRACT, DESCRIBE, CONVERT = STAGES = (

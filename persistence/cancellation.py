@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from persistence import counters, transitions
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.errors import JobFinishedError, NotFoundError
+from persistence.statements import run
 from persistence.states import FINAL, Status
 
 # So many jobs a transaction: their users stay locked as long as it lasts.

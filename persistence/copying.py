@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
+
+from persistence.statements import as_database_error, flush
 
 # From here on it pays; below, the one round trip of an INSERT with all its rows as parameters is quicker.
 FEWEST_ROWS = 200
@@ -40,12 +41,12 @@ def copy(
     end = "".join(f"\t{_field(value)}" for value in constants.values()) + "\n"
     connection: Any = session.connection().connection.driver_connection
     statement = f"COPY {table} ({names}) FROM STDIN"
+    flush(session)
     try:
         with connection.cursor() as cursor, cursor.copy(statement) as into:
             into.write("".join("\t".join(map(_field, row)) + end for row in rows))
     except psycopg.Error as error:
-        # As SQLAlchemy does with all other statements: who looks at an error must be able to tell whose fault it is.
-        raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=session.get_bind().dialect) from error
+        raise as_database_error(session, statement, error) from error
 
 
 def _field(value: Any) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, many
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
+from persistence.statements import later, roll_back, run
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -30,10 +31,14 @@ class LockedUser:
 
 @dataclass(frozen=True, slots=True)
 class LockedUsers:
-    """The users whose rows this transaction holds, and the moment that was read after the locks."""
+    """The users whose rows this transaction holds, and the moment that was read after the locks.
+
+    :param is_open: whether nothing is paused and no type limit is full.
+    """
 
     rows: dict[str, LockedUser]
     now: Any
+    is_open: bool
 
 
 def lock_users(session: Session, ids: Iterable[str], *, skip_locked: bool = False) -> LockedUsers:
@@ -51,14 +56,15 @@ def lock_users(session: Session, ids: Iterable[str], *, skip_locked: bool = Fals
         f"""WITH locked AS MATERIALIZED (SELECT u.id, u.unfinished, u.held, u.ready, t.max_active, t.weight,
                 t.max_running
             FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id {among(session, "ids")} ORDER BY u.id {lock})
-        SELECT *, clock_timestamp() FROM locked""",
+        SELECT *, clock_timestamp(), NOT EXISTS (SELECT 1 FROM pauses)
+            AND NOT EXISTS (SELECT 1 FROM type_limits WHERE held >= max_held) FROM locked""",
         ids=many(session, wanted),
     ).all()
     locked = {str(row[0]): LockedUser(str(row[0]), *row[1:7]) for row in rows}
     if not skip_locked and len(locked) < len(wanted):
         raise NotFoundError(f"no such user: {min(set(wanted) - locked.keys())}")
     # The clock of a row is read after that row was locked, so the last one's is after all locks.
-    return LockedUsers(locked, rows[-1][7] if rows else database_now(session))
+    return LockedUsers(locked, rows[-1][7], bool(rows[-1][8])) if rows else LockedUsers({}, database_now(session), is_open=False)
 
 
 def lock_free_users(session: Session, ids: set[str], *, waits_first: bool) -> LockedUsers:
@@ -96,7 +102,7 @@ def lock_users_soon(session: Session, ids: Collection[str], *, within_seconds: f
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
-        session.rollback()
+        roll_back(session)
         return None
     return users
 
@@ -147,7 +153,7 @@ class Change:
             batch = Batch(session, "b", columns, rows)
             # Whoever comes back from idle starts at the clock of those who wait (of the last served, if nobody does): no
             # credit is saved up. A correction never takes a clock below that of the user who waits longest.
-            run(
+            later(
                 session,
                 f"""UPDATE users SET unfinished = users.unfinished + b.unfinished, held = users.held + b.held,
                     ready = users.ready + b.ready,
@@ -161,7 +167,7 @@ class Change:
         if any(self._limits.values()):
             limits = [(name, count) for name, count in sorted(self._limits.items()) if count]
             batch = Batch(session, "b", {"name": "text", "held": "int"}, limits)
-            run(
+            later(
                 session,
                 f"UPDATE type_limits SET held = type_limits.held + b.held FROM {batch.sql} WHERE type_limits.name = b.name",
                 **batch.parameters,

@@ -9,11 +9,12 @@ from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
-from persistence.batches import Batch, run
+from persistence.batches import Batch
 from persistence.columns import Id
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
+from persistence.statements import run
 
 if TYPE_CHECKING:
     from persistence.attempts import Outcome

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from persistence import cancellation, counters
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.jobs import DEPENDANT
+from persistence.statements import run
 
 _UNFINISHED_PARENT = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id
     WHERE d.job_id = jobs.id AND p.status <> 'completed')"""

@@ -10,9 +10,10 @@ import msgspec
 from sqlmodel import Session
 
 from persistence import lanes, pauses, transitions
-from persistence.batches import Batch, among, flag, many, run, word
+from persistence.batches import Batch, among, flag, many, word
 from persistence.counters import Change
 from persistence.database import now as database_now
+from persistence.statements import run
 from persistence.states import Status
 
 _UNKNOWN_COST_SECONDS = 0.1

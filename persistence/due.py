@@ -3,9 +3,10 @@
 from sqlmodel import Session
 
 from persistence import counters
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.database import as_instant
 from persistence.database import now as database_now
+from persistence.statements import run
 
 _CHUNK = 500
 _NOT_DUE = "status = 'queued' AND blocked_by IN ('schedule', 'retry')"

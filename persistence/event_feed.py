@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, many
 from persistence.database import as_instant
+from persistence.statements import run
 
 _LAST_ID = 2**63 - 1
 

@@ -9,11 +9,11 @@ from sqlalchemy import Column, ForeignKey, LargeBinary, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
-from persistence.batches import run
 from persistence.columns import Id
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import Job
+from persistence.statements import run
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence.batches import run
+from persistence.statements import run
 from persistence.states import Status
 
 # A page ends early rather than hold more than this of payloads and results; it is never empty for that.

@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, exists
 from sqlmodel import Session, col, select
 
 from persistence import files, pauses, positions
-from persistence.batches import run
 from persistence.errors import NotFoundError
 from persistence.files import JobFile
 from persistence.jobs import Job
+from persistence.statements import run
 from persistence.states import Status, WaitingFor
 from persistence.transitions import Transition
 from persistence.users import Tenant, Tier, User

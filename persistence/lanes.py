@@ -7,7 +7,8 @@ from typing import Any
 from sqlmodel import Session
 
 from persistence import pauses
-from persistence.batches import Batch, among, many, run, word
+from persistence.batches import Batch, among, many, word
+from persistence.statements import run
 
 # Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
 _LOOK_AHEAD = 2

@@ -18,7 +18,9 @@ from persistence import admission, attempts, counters, dependencies, dispatch, d
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
 from persistence.inbox import Inbox
+from persistence.statements import commit, puts_off
 from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
+from persistence.wakeup import announce
 
 _ROUNDS_BEFORE_WAITING = 3
 _IDLE_SECONDS, _DUE_EVERY_SECONDS = 0.25, 0.05
@@ -35,6 +37,7 @@ class Ledger:
     :param worker_id: the worker whose claims and outcomes these are; None in the API.
     :param source: asked at every turn for the work that is wanted; None where jobs are not consumed here.
     :param on_fatal: called with an exception that no turn can get past; the process must end.
+    :param announces: whether other processes are told of admitted jobs; a worker looks for work itself.
     """
 
     def __init__(
@@ -44,13 +47,13 @@ class Ledger:
         worker_id: str | None = None,
         source: Source | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
-        after_commit: Callable[[], None] | None = None,
+        announces: bool = False,
     ) -> None:
         self._database = database
         self.worker_id = worker_id
         self._source = source
         self._on_fatal = on_fatal
-        self._after_commit = after_commit
+        self._announces = announces
         self._inbox = Inbox()
         self._next_due = 0.0 if worker_id is not None else math.inf  # only a worker's ledger lets due jobs in
         self._kept_back = 0
@@ -88,8 +91,7 @@ class Ledger:
 
         :raises DatabaseUnavailableError: nothing is written any more.
         """
-        entry = Request(unit)
-        self._inbox.put(entry)
+        self._inbox.put(entry := Request(unit))
         return entry.future
 
     def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
@@ -123,8 +125,7 @@ class Ledger:
     @property
     def busy_seconds(self) -> float:
         """How long the try at a turn that is under way has taken so far."""
-        since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
+        return 0.0 if (since := self._busy_since) is None else time.monotonic() - since
 
     def _wait(self, entry: Request | Message | Call, timeout_seconds: float) -> Any:
         self._inbox.put(entry)
@@ -207,9 +208,7 @@ class Ledger:
         promotes = looks and self.worker_id is not None and time.monotonic() >= self._next_due
         if not turn and wanted is None and not promotes:
             return
-        if self._session is None:
-            self._session = self._database.session()
-        session = self._session
+        session = self._session = self._session or puts_off(self._database.session())
         done = self._write_entries(session, turn)
         # Whether this transaction may have locked users, and so must not wait for another one.
         holds = bool(turn) or (promotes and self._promote(session))
@@ -218,7 +217,9 @@ class Ledger:
             taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
         for entry in done.written.submissions:
             entry.repeated = True
-        session.commit()
+        if self._announces and done.written.submissions:
+            announce(session)
+        commit(session)
         if promotes:
             self._finished = []
         self._keep_back(turn, done.written)
@@ -232,8 +233,6 @@ class Ledger:
             self._source.deliver(taken)
         for future, value in done.answers:
             answer(future, value)
-        if done.written.submissions and self._after_commit is not None:
-            self._after_commit()
 
     def _write_entries(self, session: Session, turn: Turn) -> Done:
         """Write what threads have handed over, but for the entries of users that are locked elsewhere."""

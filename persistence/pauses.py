@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from persistence.batches import run
 from persistence.database import now as database_now
+from persistence.statements import later, run
 
 # The number of the advisory lock that dispatches share and a pause takes alone.
 _GATE = 0x67726E31
@@ -37,20 +37,12 @@ class Scope:
 def hold(session: Session) -> None:
     """Keep new pauses out until this transaction ends: what it takes is taken before the pause."""
     if session.get_bind().dialect.name == "postgresql":
-        run(session, f"SELECT pg_advisory_xact_lock_shared({_GATE})")
+        later(session, f"SELECT pg_advisory_xact_lock_shared({_GATE})")
 
 
 def active(session: Session) -> list[Scope]:
     """List what is paused."""
     return [Scope(*row) for row in run(session, "SELECT type, user_id, queue FROM pauses ORDER BY 1, 2, 3")]
-
-
-def is_anything_held_up(session: Session) -> bool:
-    """Tell whether any pause or any full type limit keeps jobs from starting."""
-    held_up = run(
-        session, "SELECT EXISTS (SELECT 1 FROM pauses) OR EXISTS (SELECT 1 FROM type_limits WHERE held >= max_held)"
-    ).scalar_one()
-    return bool(held_up)
 
 
 def pause(session: Session, scope: Scope) -> None:

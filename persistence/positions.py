@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from sqlmodel import Session
 
-from persistence.batches import Batch, run
+from persistence.batches import Batch
 from persistence.counters import LockedUser
 from persistence.jobs import IN_LANE, Job
+from persistence.statements import run
 
 # Jobs are counted one by one up to here, from the front or from the back. Further inside a longer lane a position is an
 # estimate, for whoever asks where one of 100,000 jobs stands must not cost the database as much as 100,000 jobs.

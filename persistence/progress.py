@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
-from persistence.batches import Batch, run, word
+from persistence.batches import Batch, word
+from persistence.statements import run
 
 
 def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, float, str | None]]) -> None:

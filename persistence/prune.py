@@ -2,8 +2,9 @@
 
 from sqlmodel import Session
 
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.database import now as database_now
+from persistence.statements import run
 
 _CHUNK = 500
 

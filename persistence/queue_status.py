@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
-from persistence.batches import run
+from persistence.statements import run
 from persistence.workers import Worker
 
 

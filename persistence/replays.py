@@ -9,9 +9,10 @@ from sqlmodel import Session, col, select
 
 from persistence import counters, transitions
 from persistence.admission import RETRY_AFTER_SECONDS
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, many
 from persistence.dead_letters import DeadLetter, get
 from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError
+from persistence.statements import run
 from persistence.states import Status
 
 # So many replays a transaction: their users stay locked as long as it lasts.

@@ -7,8 +7,9 @@ from sqlmodel import Session
 
 from persistence import counters, dead_letters, transitions
 from persistence.attempts import Ending, Outcome
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.dead_letters import fingerprint_of
+from persistence.statements import run
 from persistence.states import Status
 
 _CHUNK = 200

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from persistence import counters
-from persistence.batches import among, many, run
+from persistence.batches import among, many
 from persistence.database import now as database_now
 from persistence.dispatch import RETURNED, Taken, taken_from
+from persistence.statements import run
 
 _CHUNK = 1000
 _MOST_DOUBLINGS = 5

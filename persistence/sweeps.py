@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from persistence.batches import run
+from persistence.statements import run
 
 # The number of the advisory lock of whoever sweeps.
 _SWEEP = 0x67726E32

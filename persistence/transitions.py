@@ -9,7 +9,8 @@ from sqlalchemy import BigInteger, Column, Identity, Index, Integer, UniqueConst
 from sqlmodel import Field, Session, SQLModel
 
 from persistence import tables
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, many
+from persistence.statements import run
 from persistence.states import Status
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")

@@ -7,10 +7,10 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import keys, tables
-from persistence.batches import run
 from persistence.database import now as database_now
 from persistence.errors import IllegalTransitionError, NotFoundError, ValidationError
 from persistence.ids import new_id
+from persistence.statements import run
 
 # Names stand in URLs and logs, and come out of identity providers (`auth0|123`, an address of mail).
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:|-]{0,99}")

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence.batches import run
 from persistence.jobs import IN_LANE
+from persistence.statements import run
 from persistence.states import FINAL, TRANSITIONS, Status
 
 # What a hand-back or a snooze returns, and what a retry or a rescue keeps; other reasons may do either.
@@ -83,8 +83,8 @@ def _broken(session: Session, query: _Query, differs: str, most: int) -> Iterato
         session,
         f"""SELECT * FROM (SELECT r.*, {flags} FROM ({query.rows.format(differs=differs)}) r) judged
         WHERE {any_flag} > 0 LIMIT {most}""",
-    ).mappings()
-    for row in rows:
+    )
+    for row in (found._asdict() for found in rows):
         for number, rule in enumerate(query.rules):
             if row[f"rule_{number}"]:
                 yield Violation(rule.invariant, query.kind, str(row["id"]), rule.found.format_map(_Words(row)))

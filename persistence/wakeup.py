@@ -6,18 +6,28 @@ from collections.abc import Callable
 
 import psycopg
 
-from persistence.database import Database
+from persistence.database import Database, Session
+from persistence.statements import later
 
 _CHANNEL = "greenroom_work"
 _SQLITE_POLL_SECONDS = 0.004
 _RETRY_SECONDS = 1.0
 
 
-class Notifier:
-    """Sends wake-ups, at most one at a time: those that come while one is under way become the next one.
+def announce(session: Session) -> None:
+    """Wake every listener when this transaction is committed.
 
-    On SQLite nothing is sent: the listeners see the file change. On PostgreSQL NOTIFY goes out in a transaction of its own,
-    for it takes a lock at commit that would line up everybody's work.
+    NOTIFY takes a lock at commit that lines up all who use it: for the API, which commits many submissions at once, and not
+    for workers.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        later(session, f"NOTIFY {_CHANNEL}")
+
+
+class Notifier:
+    """Sends wake-ups on a connection of its own, at most one at a time: those that come meanwhile become the next one.
+
+    On SQLite nothing is sent: the listeners see the file change.
     """
 
     def __init__(self, database: Database) -> None:

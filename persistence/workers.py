@@ -7,8 +7,8 @@ from sqlalchemy import CheckConstraint, Column, Text
 from sqlmodel import Field, Session, SQLModel
 
 from persistence import tables
-from persistence.batches import run
 from persistence.database import now as database_now
+from persistence.statements import run
 
 
 class Worker(SQLModel, table=True):

@@ -7,10 +7,10 @@ from typing import Any
 from sqlmodel import Session
 
 from persistence import admission, attempts, counters, dispatch, users, workers
-from persistence.batches import run
 from persistence.database import now
 from persistence.ids import new_id
 from persistence.progress import write as write_progress
+from persistence.statements import run
 
 QUEUE = "default"
 TYPE = "tests.echo"

@@ -10,9 +10,9 @@ from actors import REGISTRY
 from actors.job import JobContext, job
 from persistence import files
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database, now
 from persistence.dispatch import Taken
+from persistence.statements import run
 from tests import factories
 
 ECHO, ADD = "tests.echo", "tests.add"

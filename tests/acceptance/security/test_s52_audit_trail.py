@@ -13,10 +13,10 @@ from sqlmodel import Session
 from api.cli import main
 from persistence import cancellation, prune, replays, users
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.models import METADATA
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from persistence.verify import verify
 from tests import factories
 from tests.services import connected
@@ -78,7 +78,7 @@ def test_the_application_can_do_its_work(application: Database) -> None:
         assert prune.prune(session, older_than_seconds=-1) == 2
     with application.read() as session:
         assert verify(session) == []
-        assert run(session, "SELECT count(DISTINCT job_id) FROM transitions").scalar() == 1
+        assert run(session, "SELECT count(DISTINCT job_id) FROM transitions").scalar_one() == 1
         assert second
     assert rights(application) == {"SELECT", "INSERT"}
 
@@ -90,8 +90,8 @@ def test_every_table_is_granted(application: Database) -> None:
         for table in METADATA.tables:
             for right in ("SELECT", "INSERT"):
                 granted = run(session, "SELECT has_table_privilege(:table, :right)", table=table, right=right)
-                assert granted.scalar(), (table, right)
-        assert not run(session, "SELECT has_table_privilege('alembic_version', 'UPDATE')").scalar()
+                assert granted.scalar_one(), (table, right)
+        assert not run(session, "SELECT has_table_privilege('alembic_version', 'UPDATE')").scalar_one()
 
 
 @pytest.mark.postgresql
@@ -99,7 +99,7 @@ def test_the_application_prunes_finished_jobs_only(application: Database) -> Non
     """Pruning is no way around: the trail of a job that has not finished stays."""
     with application.write() as session:
         (job,) = factories.submit(session, factories.user(session))
-        pruned = run(session, "SELECT prune_transitions(CAST(:ids AS uuid[]))", ids=[job]).scalar()
+        pruned = run(session, "SELECT prune_transitions(CAST(:ids AS uuid[]))", ids=[job]).scalar_one()
     assert pruned == 0
 
 
@@ -142,7 +142,7 @@ def rights(database: Database) -> set[str]:
     every = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
     with database.read() as session:
         ask = "SELECT has_table_privilege('transitions', :right)"
-        return {right for right in every if run(session, ask, right=right).scalar()}
+        return {right for right in every if run(session, ask, right=right).scalar_one()}
 
 
 def migrate_for(url: str, role: str) -> Result:

@@ -16,9 +16,9 @@ from actors.settings import ActorSettings
 from middleware.process import WorkerProcess
 from middleware.settings import WorkerSettings
 from persistence import admission, cancellation
-from persistence.batches import run
 from persistence.database import Database
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from tests import factories, services, waiting
 
 # A worker that ends itself would end the tests with it: its lease is long, and what is fatal is noted here.

@@ -31,9 +31,9 @@ from persistence import (
     workers,
 )
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError, JobFinishedError
+from persistence.statements import run
 from persistence.verify import verify
 from tests import factories
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from persistence import attempts, counters, dispatch
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database, is_repeatable
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from tests import factories
 
 TYPES = ("race.free", "race.limited")

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
 from persistence import copying
-from persistence.batches import Batch, among, many, run
+from persistence.batches import Batch, among, many
 from persistence.database import Database, is_repeatable
 from persistence.ids import new_id
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from tests import factories
 from tests.integration.core.machine import clear, clears_itself
 

@@ -13,11 +13,11 @@ from sqlmodel import Session
 
 from persistence import admission, attempts, dispatch
 from persistence.attempts import RESULT_REFUSED, Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, DatabaseUnavailableError
 from persistence.ids import new_id
 from persistence.ledger import Ledger
+from persistence.statements import run
 from persistence.turn import Turn
 from tests import factories, waiting
 

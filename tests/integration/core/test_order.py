@@ -10,8 +10,8 @@ from sqlmodel import Session
 
 from persistence import dispatch, due, pauses, users, workers
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
+from persistence.statements import run
 from tests import factories
 from tests.integration.core.machine import clear, clears_itself
 

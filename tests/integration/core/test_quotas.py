@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from persistence import admission, cancellation
 from persistence.admission import Admitted, Unit
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, IdempotencyMismatchError, ValidationError
 from persistence.ids import new_id
+from persistence.statements import run
 from persistence.verify import verify
 from tests import factories
 from tests.integration.core.machine import clear, clears_itself

@@ -31,10 +31,10 @@ from persistence import (
     workers,
 )
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database, is_repeatable
 from persistence.errors import ConcurrentJobLimitError, GreenroomError
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from persistence.verify import verify
 from tests import factories
 
@@ -85,6 +85,36 @@ def test_racing_processes_never_go_over_a_limit(database: Database) -> None:
     most = replayed(steps)
     assert max(most[user] for user in most if user != "race.limited") == 5
     assert most["race.limited"] == 3
+
+
+def test_an_idle_claimer_waits_for_the_only_user(database: Database) -> None:
+    """Where the only user is locked, one who may wait gets the job as soon as it is free, and one who may not gets none."""
+    with database.write() as session:
+        user = factories.user(session)
+        (job,) = factories.submit(session, user)
+        worker = factories.worker(session)
+    wanted = dispatch.Wanted(worker, [factories.QUEUE], [factories.TYPE], room=1, idle=1)
+
+    def claim(*, may_wait: bool) -> list[str]:
+        with database.write() as session:
+            return [taken.id for taken in dispatch.take(session, wanted, may_wait=may_wait)]
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as busy:
+            counters.lock_users(busy, [user])
+            assert claim(may_wait=False) == []
+            waiting = pool.submit(claim, may_wait=True)
+            until_somebody_waits(database)
+        assert waiting.result(30) == [job]
+
+
+def until_somebody_waits(database: Database) -> None:
+    """Return when a transaction waits for a lock."""
+    for _ in range(10_000):
+        with database.read() as session:
+            if run(session, "SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one():
+                return
+    pytest.fail("nobody waits")
 
 
 def replayed(steps: list[Any]) -> dict[str, int]:

@@ -10,10 +10,10 @@ from middleware.settings import WorkerSettings
 from middleware.sweeper import Sweeper
 from persistence import dispatch, sweeps, workers
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailableError
 from persistence.ids import new_id
+from persistence.statements import run
 from tests import factories, waiting
 
 LEASE = 10.0

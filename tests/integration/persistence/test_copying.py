@@ -4,8 +4,8 @@ import pytest
 from sqlmodel import Session
 
 from persistence import copying, job_views
-from persistence.batches import run
 from persistence.jobs import Job
+from persistence.statements import run
 from tests import factories
 
 PAYLOAD = '{"tab":"\\t","path":"C:\\\\new\\\\N","line":"a\\nb","text":"☃ \\\\."}'

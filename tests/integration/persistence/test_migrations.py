@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from persistence import migrate as migrations
-from persistence.batches import run
 from persistence.database import Database
 from persistence.migrate import FOLDER, MigrationRefusedError, head, is_current, migrate
 from persistence.migrations import beside
 from persistence.models import METADATA, TABLES
 from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from persistence.users import SHIPPED_TIERS, Tier
 from tests import factories
 from tests.services import new_database
@@ -207,7 +207,7 @@ def test_moment_after_costs_nothing(postgres_database: str, open_database: Calla
     """PostgreSQL's planner writes `moment_after` into the statement, where the zone of the session does not matter."""
     with open_database(postgres_database).read() as session:
         run(session, "SET timezone = 'Europe/Berlin'")
-        plan = run(session, "EXPLAIN VERBOSE SELECT moment_after(at, 1.5) FROM transitions").scalars().all()
+        plan = [line for (line,) in run(session, "EXPLAIN VERBOSE SELECT moment_after(at, 1.5) FROM transitions")]
         later = run(session, "SELECT moment_after('2026-10-25 00:30+00', 86400.25)").scalar_one()
     assert not any("moment_after" in line for line in plan)
     assert later.timestamp() == pytest.approx(1792974600.25)

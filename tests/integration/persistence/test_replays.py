@@ -5,9 +5,9 @@ from sqlmodel import Session
 
 from persistence import dead_letters, job_views, replays
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IllegalTransitionError, NotFoundError
+from persistence.statements import run
 from tests import factories
 
 

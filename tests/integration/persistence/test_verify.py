@@ -7,9 +7,9 @@ from sqlmodel import Session
 
 from persistence import cancellation, dead_letters, due, replays, rescue, workers
 from persistence.attempts import Ending
-from persistence.batches import run
 from persistence.database import Database
 from persistence.dispatch import Taken
+from persistence.statements import run
 from persistence.verify import Violation, verify
 from tests import factories
 
@@ -77,7 +77,7 @@ def test_a_busy_database_is_sound(database: Database, jobs: Jobs) -> None:
     """Jobs that went every way that there is break no invariant."""
     with database.read() as session:
         assert verify(session) == []
-        statuses = set(run(session, "SELECT status FROM jobs").scalars())
+        statuses = {row.status for row in run(session, "SELECT status FROM jobs")}
     assert statuses == {"queued", "processing", "completed", "failed", "cancelled"}
 
 
@@ -215,7 +215,7 @@ def test_what_happens_meanwhile_is_not_seen(database: Database, jobs: Jobs) -> N
         first = verify(session)
         with database.write() as other:
             run(other, "UPDATE users SET held = held + 1")
-        assert (first, run(session, "SELECT sum(held) FROM users").scalar()) == ([], held(session))
+        assert (first, run(session, "SELECT sum(held) FROM users").scalar_one()) == ([], held(session))
 
 
 def test_no_more_than_asked_for(database: Database, jobs: Jobs) -> None:
