@@ -46,7 +46,7 @@ def copy(
         with connection.cursor() as cursor, cursor.copy(statement) as into:
             into.write("".join("\t".join(map(_field, row)) + end for row in rows))
     except psycopg.Error as error:
-        raise as_database_error(session, statement, error) from error
+        raise as_database_error(session.connection(), statement, error) from error
 
 
 def _field(value: Any) -> str:

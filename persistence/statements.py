@@ -4,6 +4,7 @@ SQLAlchemy holds connections and transactions; a statement passes it by, for its
 needs to answer it.
 """
 
+import contextlib
 import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import psycopg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -77,7 +79,7 @@ def run(session: Session, sql: str, **parameters: Any) -> Rows:
                 cursor = _execute(driver, sql, parameters)
         return _rows(cursor)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise as_database_error(session, sql, error) from error
+        raise as_database_error(connection, sql, error) from error
 
 
 def later(session: Session, sql: str, **parameters: Any) -> None:
@@ -108,13 +110,19 @@ def commit(session: Session) -> None:
     if not put_off:
         session.commit()
         return
-    driver: Any = session.connection().connection.driver_connection
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline():
             _send_put_off(driver, put_off)
             session.commit()
-    except psycopg.Error as error:
-        raise as_database_error(session, "COMMIT", error) from error
+    except (psycopg.Error, DBAPIError) as error:
+        # For SQLAlchemy a transaction ends with its COMMIT. Here it may not have come to that, and is open still.
+        with contextlib.suppress(psycopg.Error):
+            driver.rollback()
+        if isinstance(error, DBAPIError):
+            raise
+        raise as_database_error(connection, "COMMIT", error) from error
 
 
 def flush(session: Session) -> None:
@@ -130,9 +138,8 @@ def roll_back(session: Session) -> None:
     session.rollback()
 
 
-def as_database_error(session: Session, statement: str, error: Exception) -> Exception:
+def as_database_error(connection: Connection, statement: str, error: Exception) -> Exception:
     """Turn a driver's error into what SQLAlchemy makes of it with its own statements, a lost connection among them."""
-    connection = session.connection()
     dialect = connection.dialect
     is_lost = dialect.is_disconnect(error, connection.connection.driver_connection, None)  # type: ignore[arg-type]
     if is_lost and not connection.invalidated:

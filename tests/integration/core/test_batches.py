@@ -80,7 +80,7 @@ def test_payloads_and_tags_are_stored_exactly(database: Database, payloads: list
         asked = [factories.submission(payload=text, tags=(text,) if text else ()) for text in payloads]
         ids = factories.submit(session, factories.user(session), *asked)
         stored = [factories.fetch(session, "jobs", job).payload for job in ids]
-        tags = sorted(run(session, "SELECT tag FROM tags").scalars())
+        tags = sorted(row.tag for row in run(session, "SELECT tag FROM tags"))
     assert stored == payloads
     assert tags == sorted(text for text in payloads if text)
 

@@ -15,6 +15,14 @@ HELD = "UPDATE users SET held = held + 1"
 
 
 @pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Open a database with one connection, which everybody gets who comes next."""
+    database = Database(DatabaseSettings(database_pool=1), url=database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
 def session(database: Database) -> Iterator[Session]:
     """Open a session that puts off what can wait, in a database with one user."""
     with database.write() as first:
@@ -22,8 +30,6 @@ def session(database: Database) -> Iterator[Session]:
     session = puts_off(database.session())
     yield session
     session.close()
-    with database.write() as last:
-        run(last, "UPDATE users SET held = 0")
 
 
 def seen(database: Database) -> int:
@@ -46,6 +52,7 @@ def test_a_commit_takes_along_what_was_put_off(database: Database, session: Sess
     later(session, HELD)
     commit(session)
     commit(session)
+    session.close()
     assert seen(database) == 1
 
 
@@ -56,6 +63,7 @@ def test_a_rollback_forgets_what_was_put_off(database: Database, session: Sessio
     roll_back(session)
     run(session, "SELECT 1")
     commit(session)
+    session.close()
     assert seen(database) == 0
 
 
@@ -66,14 +74,14 @@ def test_a_commit_fails_with_what_was_put_off(database: Database, session: Sessi
         later(session, "UPDATE users SET tier = NULL")
         commit(session)
     assert not is_repeatable(caught.value)
-    roll_back(session)
+    session.close()
     assert seen(database) == 0
 
 
 @pytest.mark.postgresql
 def test_a_connection_lost_at_the_commit_is_told_as_such(postgres_database: str) -> None:
     """Whoever meets it knows that the transaction may be repeated, and the pool lends that connection to nobody."""
-    database = Database(DatabaseSettings(), url=postgres_database)
+    database = Database(DatabaseSettings(database_pool=2), url=postgres_database)
     with database.write() as first:
         factories.user(first)
     session = puts_off(database.session())
