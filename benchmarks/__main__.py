@@ -16,7 +16,7 @@ from benchmarks import drain, floor, latency, machine, peers, start, status, sub
 from benchmarks.figures import Figure, Measured, collect, table
 from benchmarks.places import ROOT, Place, fresh, server
 
-_AHEAD = (("claim_ahead", 256),)
+_AHEAD = (("claim_ahead", 512),)
 _DEFAULT, _FAR, _SQLITE = ">= 4,000/s", ">= 8,000/s", ">= 2,000/s"
 _OPTIONAL = ("peers",)  # only when asked for by name: it installs something
 
@@ -54,7 +54,7 @@ def _drains() -> Iterator[drain.Case]:
     yield drain.Case(f"PostgreSQL, {many}, default settings", 1_000, 60_000, 2, tier="pro", target=_DEFAULT)
     yield drain.Case("PostgreSQL, one user of 50 slots, default settings", 1, 60_000, 2, tier="enterprise")
     for threads in (8, 2):
-        rest = f"256 ahead, {threads} threads"
+        rest = f"512 ahead, {threads} threads"
         yield drain.Case(f"PostgreSQL, one user, {rest}", 1, 80_000, 2, threads, target=_FAR, settings=_AHEAD)
         yield drain.Case(f"PostgreSQL, {many}, {rest}", 1_000, 80_000, 2, threads, "pro", _FAR, _AHEAD)
     for processes in (1, 2):

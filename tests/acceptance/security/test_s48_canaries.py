@@ -48,7 +48,7 @@ def test_no_canary_comes_out(greenroom_with_tokens: Served, monkeypatch: pytest.
             greenroom.client(jwt + "x").get("/quota"),
             user.get("/quota", params={"key": key}),
         ]
-        monkeypatch.setattr(Ledger, "submit", fail)
+        monkeypatch.setattr(Ledger, "hand_in", fail)
         failed = user.post("/jobs", json=job)
     # then
     text = log.getvalue()
