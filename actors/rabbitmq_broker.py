@@ -87,7 +87,8 @@ class RabbitmqConsumer(Consumer):
         self._settled.append((message.tag, is_good))
         if not self._is_woken and self._link.lost is None:
             self._is_woken = True
-            self._link.loop.add_callback_threadsafe(self._write_settled)
+            with suppress(AttributeError, OSError):  # the loop may be closed at this very moment
+                self._link.loop.add_callback_threadsafe(self._write_settled)
 
     def _write_settled(self) -> None:
         self._is_woken = False
@@ -127,7 +128,7 @@ class Publisher:
         """
         try:
             link = self._link or self._open()
-            link.drive(lambda: not messages, 0)  # heartbeats, and word of a connection that was lost meanwhile
+            link.drive(lambda: False, 0)  # heartbeats, and word of a connection that was lost meanwhile
             self._left = list(messages)
             tries = 0
             while self._left and tries < _MOST_TRIES:

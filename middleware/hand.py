@@ -140,6 +140,12 @@ class Hand:
             self._room_is_wanted = False
             return 0 if self._closed else max(0, self._room())
 
+    def pace(self) -> tuple[list[str], int, dict[str, float]]:
+        """Say what is known of the job types: which are short, how many of those are worth being ahead, and what each costs."""
+        with self._changed:
+            fast = self._fast()
+            return fast, self._ahead(fast), dict(self._cost)
+
     def _free(self) -> int:
         return self._threads - self._running - self._arrived
 

@@ -60,8 +60,19 @@ class Outbox:
         return self._failures > 0
 
     def wanted(self) -> Wanted | None:
-        """Ask for as much as the window of all workers has room for."""
-        return Wanted(None, self._queues, self._types, _MOST_AT_ONCE, _MOST_AT_ONCE, limits=self._limits)
+        """Ask for as much as the window of all workers has room for, and further jobs of types that are short."""
+        fast, ahead, costs = self._hand.pace()
+        return Wanted(
+            None,
+            self._queues,
+            self._types,
+            room=_MOST_AT_ONCE,
+            idle=_MOST_AT_ONCE,
+            fast=fast,
+            cost_seconds=costs,
+            limits=self._limits,
+            beyond=ahead,
+        )
 
     def deliver(self, taken: list[Taken]) -> None:
         """Publish what was dispatched, off the ledger's thread."""

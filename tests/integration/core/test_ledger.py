@@ -456,6 +456,39 @@ def test_a_lost_reply_and_then_poison(bench: Bench, monkeypatch: pytest.MonkeyPa
     assert bench.count("jobs") == 1
 
 
+def test_claims_of_messages_are_in_hand_before_they_are_answered(bench: Bench) -> None:
+    """Whoever is told of a claim finds it held, and what nobody waits for any more is not held at all."""
+    ann = bench.user()
+    with bench.database.write() as session:
+        factories.submit(session, ann, *factories.submissions(2))
+        worker_id = factories.worker(session)
+        kept, given_up = factories.take(session, None, mode=dispatch.Mode.SEND)
+    ledger, held = bench.ledger(worker_id), []
+    first = ledger.ask(kept.id, kept.dispatch_no, hold=lambda claim: held.append(claim.id) or "held")
+    second = ledger.ask(given_up.id, given_up.dispatch_no, hold=lambda claim: held.append(claim.id))
+    assert second.cancel()
+    ledger.start()
+    assert wait_for(first) == "held"
+    assert held == [kept.id]
+    assert bench.statuses(kept.id, given_up.id) == ["processing", "queued"]
+
+
+def test_only_calm_jobs_are_claimed_ahead_by_message(bench: Bench) -> None:
+    """With two attempts left and never rescued; a thread that asks gets the others, too."""
+    ann = bench.user()
+    with bench.database.write() as session:
+        factories.submit(session, ann, factories.submission(max_attempts=4), factories.submission(max_attempts=1))
+        worker_id = factories.worker(session)
+        calm, last = factories.take(session, None, mode=dispatch.Mode.SEND)
+    ledger = bench.ledger(worker_id)
+    ledger.start()
+    ahead = [ledger.ask(sent.id, sent.dispatch_no, hold=lambda claim: claim, ahead=True) for sent in (calm, last)]
+    claim, none = map(wait_for, ahead)
+    assert (claim.id, claim.ahead, none) == (calm.id, True, None)
+    asked_by_a_thread = claimed(ledger, last)
+    assert (asked_by_a_thread.id, asked_by_a_thread.ahead) == (last.id, False)
+
+
 def test_a_claim_whose_reply_was_lost_is_nobodys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim stands and is not answered again; the beat finds it unknown and hands it back."""
     ann = bench.user()
