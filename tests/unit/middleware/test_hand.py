@@ -193,7 +193,7 @@ def test_nothing_that_arrives_is_claimed_after_the_end_of_taking() -> None:
 
 
 def test_room_is_for_what_can_be_worked_on() -> None:
-    """Room is idle threads and what may be claimed ahead, never more than a message a thread that may turn out to have to wait."""
+    """Room is idle threads and what may be claimed ahead, but never for more than a message a thread that has to wait."""
     made = hand(4)
     assert made.room(0) == 4
     learned(made, "tests.fast", 0.001)
