@@ -9,16 +9,17 @@ from dramatiq.broker import Broker
 
 from actors.hints import HintEncoder
 from actors.message_broker import BrokerAwayError, Hint, MessageBroker
+from middleware.hand import Hand
 from persistence.environment import SettingsError
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = "GREENROOM_BROKER_URL"
 
 
-def make_broker(url: str, room: Callable[[float], int]) -> Broker:
+def make_broker(url: str, hand: Callable[[], Hand]) -> Broker:
     """Make the broker that a URL names, without connecting to it.
 
-    :param room: waits for room in the running worker, for so many seconds, and says for how many messages.
+    :param hand: finds what the running worker has in hand.
     :raises SettingsError: there is no such broker; the message does not show the URL.
     """
     dramatiq.set_encoder(HintEncoder())
@@ -28,11 +29,11 @@ def make_broker(url: str, room: Callable[[float], int]) -> Broker:
             case "amqp" | "amqps":
                 from actors.rabbitmq_broker import RabbitmqBroker
 
-                return RabbitmqBroker(url)
+                return RabbitmqBroker(url, hand)
             case "redis" | "rediss":
                 from actors.redis_broker import RedisBroker
 
-                return RedisBroker(url, room)
+                return RedisBroker(url, hand)
             case "stub":
                 from dramatiq.brokers.stub import StubBroker
 

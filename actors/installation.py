@@ -106,7 +106,7 @@ class Installation:
     def _make_broker(self) -> Broker:
         if self._broker_url is None:
             return SqlBroker(self._hand, self._wake)
-        broker = brokers.make_broker(self._broker_url, lambda seconds: self._hand().room(seconds))
+        broker = brokers.make_broker(self._broker_url, self._hand)
         consume = broker.consume
 
         def arriving(queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,10 +12,13 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from actors.message_broker import BrokerAwayError, Hint, MessageBroker
 from actors.rabbitmq_link import Link, parameters_of
+from middleware.hand import Hand
 
 _CONFIRM_SECONDS = 10.0
 _MOST_TRIES = 3
 _PERSISTENT = 2
+_PAUSE_SECONDS = 0.25
+_TAG = "greenroom"
 
 
 class RabbitmqMessage(MessageProxy):
@@ -34,31 +37,67 @@ class RabbitmqMessage(MessageProxy):
 class RabbitmqConsumer(Consumer):
     """Receives the messages of one queue over a connection of its own.
 
-    A message is acknowledged as soon as somebody has asked for its claim, so the prefetch bounds only what nobody works on.
+    A message is acknowledged as soon as its claim is decided. Those that have to wait for a thread before anybody asks for their
+    claims are few: beyond that it stops consuming, and gives back what it was sent, so that processes with idle threads get it.
 
+    :param prefetch: the most messages that may be here without a decision.
+    :param threads: the most messages that may wait for a thread.
     :raises BrokerAwayError: it cannot be had; its owner tries again a little later.
     """
 
-    def __init__(self, hosts: Sequence[pika.URLParameters], queue_name: str, prefetch: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[pika.URLParameters],
+        queue_name: str,
+        hand: Hand,
+        *,
+        prefetch: int,
+        threads: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._queue_name = queue_name
+        self._hand = hand
+        self._threads = threads
         self._timeout_seconds = timeout_seconds
         self._arrived: deque[RabbitmqMessage] = deque()
         self._settled: deque[tuple[int, bool]] = deque()
         self._is_woken = False
+        self._is_consuming = False
+        self._settling = threading.Lock()
         self._link = Link(hosts)
         try:
             self._link.declare(queue_name)
             self._link.ask(self._link.channel.basic_qos, prefetch_count=prefetch)
             self._link.channel.add_on_cancel_callback(self._note_deletion)
-            self._link.ask(self._link.channel.basic_consume, queue=queue_name, on_message_callback=self._receive)
+            self._consume()
         except BrokerAwayError:
             self._link.close()
             raise
 
     def __next__(self) -> RabbitmqMessage | None:
         """Wait for the next message."""
+        if self._is_consuming and not self._hand.parks(0, most=self._threads - 1):
+            self._pause()
+        if not self._is_consuming:
+            if not self._hand.parks(_PAUSE_SECONDS, most=self._threads // 2):
+                self._link.drive(lambda: False, 0)  # acknowledgements and heartbeats
+                return None
+            self._consume()
         if not self._arrived:
             self._link.drive(lambda: bool(self._arrived), self._timeout_seconds)
         return self._arrived.popleft() if self._arrived else None
+
+    def _consume(self) -> None:
+        channel = self._link.channel
+        self._link.ask(channel.basic_consume, queue=self._queue_name, on_message_callback=self._receive, consumer_tag=_TAG)
+        self._is_consuming = True
+
+    def _pause(self) -> None:
+        """Take no more messages, and give back those that have not been passed on."""
+        self._is_consuming = False
+        self._link.ask(self._link.channel.basic_cancel, consumer_tag=_TAG)
+        while self._arrived:
+            self._link.channel.basic_nack(self._arrived.popleft().tag, requeue=True)
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge, some time soon; nothing depends on it."""
@@ -81,9 +120,12 @@ class RabbitmqConsumer(Consumer):
 
     def _settle(self, message: MessageProxy, *, is_good: bool) -> None:
         # Of another connection it has come back, or will, as a duplicate that the fence refuses.
-        if not isinstance(message, RabbitmqMessage) or message.consumer is not self or message.is_settled:
+        if not isinstance(message, RabbitmqMessage) or message.consumer is not self:
             return
-        message.is_settled = True
+        with self._settling:  # the ledger's thread and a worker's may both be done with it; RabbitMQ closes at a second word
+            if message.is_settled:
+                return
+            message.is_settled = True
         self._settled.append((message.tag, is_good))
         if not self._is_woken and self._link.lost is None:
             self._is_woken = True
@@ -194,11 +236,13 @@ class RabbitmqBroker(MessageBroker):
     """RabbitMQ as the broker.
 
     :param url: one or more hosts, as `actors.rabbitmq_link.parameters_of` reads them.
+    :param hand: finds what the running worker has in hand.
     :raises ValueError: the URL cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, hand: Callable[[], Hand]) -> None:
         super().__init__()
+        self._hand = hand
         self._hosts = parameters_of(url)
         self._publisher = Publisher(self._hosts)
         self._publishing = threading.Lock()
@@ -208,7 +252,11 @@ class RabbitmqBroker(MessageBroker):
 
         :raises BrokerAwayError: the broker is away.
         """
-        return RabbitmqConsumer(self._hosts, queue_name, max(1, prefetch // 2), timeout / 1000)
+        hand = self._hand()
+        threads = max(1, prefetch // 2)  # Dramatiq asks for twice the threads
+        return RabbitmqConsumer(
+            self._hosts, queue_name, hand, prefetch=threads + hand.most_ahead, threads=threads, timeout_seconds=timeout / 1000
+        )
 
     def publish(self, messages: Sequence[Hint]) -> None:
         """Send messages and wait until they are confirmed.

@@ -57,13 +57,13 @@ class Link:
 
     def __init__(self, hosts: Sequence[pika.URLParameters]) -> None:
         self.lost: BaseException | None = None
-        self.loop = IOLoop()
         self._connection, self.channel = self._open(hosts)
 
     def _open(self, hosts: Sequence[pika.URLParameters]) -> tuple[pika.SelectConnection, Channel]:
         reasons = []
         for host in hosts:
             self.lost = None
+            self.loop = IOLoop()  # one each, so that nothing of a host that was given up is heard any more
             opened: list[Channel] = []
             connection = pika.SelectConnection(
                 host,
@@ -72,16 +72,17 @@ class Link:
                 on_close_callback=self._lose,
                 custom_ioloop=self.loop,
             )
+            reason = "no answer"
             try:
-                self.drive(lambda: bool(opened), _OPEN_SECONDS)  # noqa: B023 - it is over before the next turn of the loop
+                # pika itself gives up before this, and then closes its socket.
+                self.drive(lambda: bool(opened), 3 * _OPEN_SECONDS)  # noqa: B023 - it is over before the next turn of the loop
             except BrokerAwayError as error:
-                reasons.append(f"{host.host}:{host.port}: {error}")
-                continue
+                reason = str(error)
             if opened:
                 opened[0].add_on_close_callback(self._lose)
                 return connection, opened[0]
-            reasons.append(f"{host.host}:{host.port}: no answer within {_OPEN_SECONDS:g} s")
-        self.loop.close()
+            self.loop.close()
+            reasons.append(f"{host.host}:{host.port}: {reason}")
         raise BrokerAwayError("; ".join(reasons))
 
     def drive(self, until: Callable[[], bool], seconds: float) -> bool:

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from actors.message_broker import BrokerAwayError, Hint, MessageBroker
+from middleware.hand import Hand
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
@@ -29,20 +30,20 @@ class RedisMessage(MessageProxy):
 class RedisConsumer(Consumer):
     """Takes the messages of one queue, as many as can be worked on, so that those of a busy process are left to others.
 
-    :param room: waits for room for messages, for so many seconds, and says how many.
+    :param hand: says how many that are.
     """
 
-    def __init__(self, client: "redis.Redis", key: str, timeout_seconds: float, room: Callable[[float], int]) -> None:
+    def __init__(self, client: "redis.Redis", key: str, timeout_seconds: float, hand: Hand) -> None:
         self._client = client
         self._key = key
         self._timeout_seconds = timeout_seconds
-        self._room = room
+        self._hand = hand
         self._arrived: deque[bytes] = deque()
 
     def __next__(self) -> RedisMessage | None:
         """Wait for the next message."""
         if not self._arrived:
-            room = self._room(self._timeout_seconds)
+            room = self._hand.room(self._timeout_seconds)
             if not room:
                 return None
             with _said_as_dramatiq_does():
@@ -84,13 +85,13 @@ class RedisBroker(MessageBroker):
     """Redis as the broker.
 
     :param url: `redis://:password@host:port/database`, or `rediss://` for TLS.
-    :param room: waits for room in the running worker, for so many seconds, and says for how many messages.
+    :param hand: finds what the running worker has in hand.
     :raises ValueError: the URL cannot be read.
     """
 
-    def __init__(self, url: str, room: Callable[[float], int]) -> None:
+    def __init__(self, url: str, hand: Callable[[], Hand]) -> None:
         super().__init__()
-        self._room = room
+        self._hand = hand
         # A connection may have been closed while it was idle: one try more tells.
         self._client = redis.Redis.from_url(
             url,
@@ -103,7 +104,7 @@ class RedisBroker(MessageBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> RedisConsumer:
         """Consume a queue; how much is taken at a time is a matter of room and not of a prefetch."""
         del prefetch
-        return RedisConsumer(self._client, _key(queue_name), min(timeout / 1000, _ANSWER_SECONDS / 2), self._room)
+        return RedisConsumer(self._client, _key(queue_name), min(timeout / 1000, _ANSWER_SECONDS / 2), self._hand())
 
     def publish(self, messages: Sequence[Hint]) -> None:
         """Send messages.

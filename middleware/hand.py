@@ -28,6 +28,7 @@ class Hand:
 
     def __init__(self, settings: WorkerSettings, *, worker_id: str, threads: int, types: Mapping[str, str]) -> None:
         self._settings = settings
+        self.most_ahead = settings.claim_ahead
         self._worker_id = worker_id
         self._threads = threads
         self._types = dict(types)
@@ -139,6 +140,17 @@ class Hand:
             self._changed.wait_for(lambda: self._closed or self._room() > 0, timeout_seconds)
             self._room_is_wanted = False
             return 0 if self._closed else max(0, self._room())
+
+    def parks(self, timeout_seconds: float, *, most: int) -> bool:
+        """Wait until at most so many messages wait for a thread to ask for their claims.
+
+        :returns: whether that is so, and messages are still wanted.
+        """
+        with self._changed:
+            self._room_is_wanted = True
+            self._changed.wait_for(lambda: self._closed or self._parked <= most, timeout_seconds)
+            self._room_is_wanted = False
+            return not self._closed and self._parked <= most
 
     def pace(self) -> tuple[list[str], int, dict[str, float]]:
         """Say what is known of the job types: which are short, how many of those are worth being ahead, and what each costs."""

@@ -71,7 +71,7 @@ class Outbox:
             fast=fast,
             cost_seconds=costs,
             limits=self._limits,
-            beyond=ahead,
+            beyond=ahead // 2,  # one half is on its way while the other is worked on
         )
 
     def deliver(self, taken: list[Taken]) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pika
@@ -128,7 +129,7 @@ class RedisWire(Wire):
 
     def thief(self, broker: Any, queue: str) -> Any:
         """Make a consumer that takes what it can get and claims nothing."""
-        return RedisBroker(self.url, lambda _: 50).consume(queue, timeout=200)
+        return RedisBroker(self.url, lambda: SimpleNamespace(room=lambda _: 50)).consume(queue, timeout=200)
 
     def wipe(self) -> None:
         """Forget all that the server has."""

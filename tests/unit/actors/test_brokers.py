@@ -9,10 +9,16 @@ from actors.brokers import check, make_broker
 from actors.rabbitmq_broker import RabbitmqBroker
 from actors.rabbitmq_link import parameters_of
 from actors.redis_broker import RedisBroker
+from middleware.hand import Hand
 from persistence.environment import SettingsError
 from tests.keeping import free_port
 
 SECRET = "s3cr3t-word"
+
+
+def nobody() -> Hand:
+    """Give the hand of a worker that does not run."""
+    raise RuntimeError("no worker runs here")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,7 @@ def test_each_host_has_its_credentials() -> None:
 def test_a_url_that_cannot_be_used(url: str) -> None:
     """One line names the setting and shows nothing of it."""
     with pytest.raises(SettingsError, match="^GREENROOM_BROKER_URL: ") as caught:
-        make_broker(url, lambda _: 0)
+        make_broker(url, nobody)
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -71,7 +77,7 @@ def silent() -> Iterator[int]:
 def test_a_broker_that_is_not_there(url: str) -> None:
     """The line says where nobody answers, and no password."""
     port = free_port()
-    broker = make_broker(url.format(SECRET, port), lambda _: 0)
+    broker = make_broker(url.format(SECRET, port), nobody)
     with pytest.raises(SettingsError, match=rf"^GREENROOM_BROKER_URL: the broker cannot be used: .*{port}.*[Rr]efused") as caught:
         check(broker)
     assert "\n" not in str(caught.value)
@@ -84,10 +90,10 @@ def test_a_server_that_never_speaks(url: str, silent: int, monkeypatch: pytest.M
     monkeypatch.setattr("actors.rabbitmq_link._OPEN_SECONDS", 0.3)
     monkeypatch.setattr("actors.redis_broker._ANSWER_SECONDS", 0.3)
     with pytest.raises(SettingsError, match="the broker cannot be used: "):
-        check(make_broker(url.format(SECRET, silent), lambda _: 0))
+        check(make_broker(url.format(SECRET, silent), nobody))
 
 
 def test_nothing_is_connected_when_a_broker_is_made() -> None:
     """The API makes the broker, too, and must not need it."""
-    assert isinstance(make_broker("amqp://127.0.0.1:1", lambda _: 0), RabbitmqBroker)
-    assert isinstance(make_broker("redis://127.0.0.1:1", lambda _: 0), RedisBroker)
+    assert isinstance(make_broker("amqp://127.0.0.1:1", nobody), RabbitmqBroker)
+    assert isinstance(make_broker("redis://127.0.0.1:1", nobody), RedisBroker)
