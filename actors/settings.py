@@ -12,7 +12,9 @@ class ActorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GREENROOM_", frozen=True, extra="ignore")
 
     broker_url: SecretStr | None = Field(
-        None, description="`stub://` or `module:factory`; unset: the SQL broker in the database itself."
+        None,
+        description="`amqp://…` (several hosts with commas), `redis://…`, `stub://` or `module:factory`; unset: the SQL broker "
+        "in the database itself.",
     )
     actors: Annotated[tuple[str, ...], NoDecode] = Field((), description="Comma-separated modules with further job types.")
 

@@ -3,12 +3,13 @@
 import errno
 import os
 import socket
+import sys
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 import structlog
 
-from api.processes import Child
+from api.processes import FAILED, HOPELESS, Child
 from api.settings import ApiSettings, SupervisorSettings
 from api.supervisor import CannotStartError, Service, Supervisor, preload, work
 from middleware import logs
@@ -84,7 +85,7 @@ def _serve(settings: ApiSettings) -> None:
 
 
 def _prepare(supervisor: Supervisor, api: ApiSettings, database: DatabaseSettings) -> str | None:
-    """Migrate the database and see to the admin key, in a child: connections do not survive a fork.
+    """See whether the broker is there, migrate the database and see to the admin key, in a child: connections survive no fork.
 
     :returns: the admin key that was made, '' when there was one; None when this process was told to stop.
     :raises CannotStartError: it did not work; the child has said why.
@@ -92,11 +93,12 @@ def _prepare(supervisor: Supervisor, api: ApiSettings, database: DatabaseSetting
     reader, writer = os.pipe()
 
     def prepare() -> None:
-        import actors  # noqa: F401 - what is wrong with a module of job types is to be said once, and before all else
+        import actors  # what is wrong with a module of job types is to be said once, and before all else
         from persistence import users
         from persistence.database import Database
         from persistence.migrate import migrate
 
+        actors.INSTALLATION.check_broker()
         migrate(database.url)
         opened = Database(database)
         with opened.write() as session:
@@ -112,8 +114,10 @@ def _prepare(supervisor: Supervisor, api: ApiSettings, database: DatabaseSetting
         made = pipe.read()
     if not has_ended:
         return None
+    if child.exit_code in {FAILED, HOPELESS}:
+        sys.exit(FAILED)  # one line is enough, and the child has said it
     if child.exit_code:
-        raise CannotStartError("the database is not ready for use (see above)")
+        raise CannotStartError(f"the preparations failed with exit code {child.exit_code}")
     return made
 
 

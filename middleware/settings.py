@@ -28,7 +28,7 @@ class WorkerSettings(BaseSettings):
         128,
         ge=0,
         le=4096,
-        description="Most jobs of short types that a process of the SQL broker claims before a thread is free.",
+        description="Most jobs of short types that a process claims before a thread is free.",
     )
     claim_ahead_seconds: Seconds = Field(0.1, description="Most work, in seconds a thread, that is claimed ahead.")
     type_concurrency: Annotated[dict[str, int], NoDecode] = Field(

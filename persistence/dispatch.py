@@ -33,11 +33,12 @@ class Wanted:
 
     :param worker_id: the claiming worker; with `Mode.SEND` nobody yet.
     :param room: the most jobs to take.
-    :param idle: threads that can start at once; jobs of slow types are taken only for these.
+    :param idle: threads that can start at once; jobs of slow types are taken only for these (`Mode.SEND`: for the window).
     :param types: the job types that the caller knows.
     :param fast: those of them whose attempts are short enough to be claimed ahead of a free thread.
     :param cost_seconds: expected seconds of an attempt by type.
     :param limits: the type limit's name of each type that has one.
+    :param beyond: with `Mode.SEND`, how many jobs of fast types may be on their way beyond the window.
     """
 
     worker_id: str | None
@@ -48,6 +49,7 @@ class Wanted:
     fast: Collection[str] = ()
     cost_seconds: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
+    beyond: int = 0
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -88,7 +90,8 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM, *, may_wait:
         would keep an idle one from working for as long as the jobs last.
     """
     if mode is Mode.SEND:
-        wanted = replace(wanted, room=min(wanted.room, _window(session, wanted.queues)))
+        room = _window(session, wanted.queues)
+        wanted = replace(wanted, room=min(wanted.room, room + wanted.beyond), idle=max(0, room))
     if wanted.room <= 0 or not wanted.types:
         return []
     pauses.hold(session)
@@ -113,12 +116,9 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM, *, may_wait:
 
 
 def _window(session: Session, queues: Collection[str]) -> int:
-    """Count how many more messages may be on their way: twice what live workers can work on, so that order is decided late."""
-    sent = run(
-        session,
-        f"SELECT count(*) FROM jobs WHERE status = 'queued' AND slot AND queue {among(session, 'queues', 'text')}",
-        queues=many(session, sorted(queues)),
-    ).scalar_one()
+    """Count how many more messages may be on their way: twice what live workers can work on; so order is decided late."""
+    sql = f"SELECT count(*) FROM jobs WHERE status = 'queued' AND slot AND queue {among(session, 'queues', 'text')}"
+    sent = run(session, sql, queues=many(session, sorted(queues))).scalar_one()
     threads = run(session, "SELECT coalesce(sum(threads), 0) FROM workers WHERE dead_at IS NULL").scalar_one()
     return int(_WINDOW * threads - sent)
 

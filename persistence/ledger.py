@@ -19,7 +19,7 @@ from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
 from persistence.inbox import Inbox
 from persistence.statements import commit, puts_off
-from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
+from persistence.turn import Call, Done, Message, Request, Source, Turn, refuse, wait_for
 from persistence.wakeup import announce
 
 _ROUNDS_BEFORE_WAITING = 3
@@ -94,13 +94,17 @@ class Ledger:
         self._inbox.put(entry := Request(unit))
         return entry.future
 
-    def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
-        """Claim the job of a message and wait for the commit.
+    def ask(self, job_id: str, dispatch_no: int, *, hold: Callable[[dispatch.Taken], Any], ahead: bool = False) -> "Future[Any]":
+        """Ask for the claim of a message's job without waiting for it.
 
-        :returns: None when the message is a duplicate or an old one.
+        :param hold: called with the claim, on the ledger's thread, before the future has its answer.
+        :param ahead: no thread is free for it yet, so only a job that may be claimed ahead is to be claimed.
+        :returns: what `hold` returns; None when the message is a duplicate or an old one, or its job is to wait for a thread.
+        :raises DatabaseUnavailableError: nothing is written any more.
         """
-        claimed: dispatch.Taken | None = self._wait(Message(job_id, dispatch_no), timeout_seconds)
-        return claimed
+        entry = Message(job_id, dispatch_no, hold, ahead)
+        self._inbox.put(entry)
+        return entry.future
 
     def write(self, write: Callable[[Session], Any], *, timeout_seconds: float = 30.0) -> Any:
         """Run a write in a transaction of this thread and wait for the commit.
@@ -127,13 +131,9 @@ class Ledger:
         """How long the try at a turn that is under way has taken so far."""
         return 0.0 if (since := self._busy_since) is None else time.monotonic() - since
 
-    def _wait(self, entry: Request | Message | Call, timeout_seconds: float) -> Any:
+    def _wait(self, entry: Request | Call, timeout_seconds: float) -> Any:
         self._inbox.put(entry)
-        try:
-            return entry.future.result(timeout_seconds)
-        except TimeoutError as error:
-            entry.future.cancel()
-            raise DatabaseUnavailableError from error
+        return wait_for(entry.future, timeout_seconds)
 
     # The writer's own thread.
 
@@ -231,8 +231,7 @@ class Ledger:
         if self._source is not None:
             self._source.settle(done.written.outcomes)
             self._source.deliver(taken)
-        for future, value in done.answers:
-            answer(future, value)
+        done.tell()
 
     def _write_entries(self, session: Session, turn: Turn) -> Done:
         """Write what threads have handed over, but for the entries of users that are locked elsewhere."""
@@ -251,9 +250,10 @@ class Ledger:
             done.written.outcomes, done.written.submissions = outcomes, submissions
             done.answers += zip((entry.future for entry in submissions), admitted, strict=True)
         if turn.messages and self.worker_id is not None:
-            claims = attempts.claim(session, self.worker_id, [(m.job_id, m.dispatch_no) for m in turn.messages])
+            asked, ahead = turn.asked()
+            claims = attempts.claim(session, self.worker_id, asked, ahead=ahead)
             # A message that came twice is answered once: two threads must not work on one claim.
-            done.answers += [(m.future, claims.pop((m.job_id, m.dispatch_no), None)) for m in turn.messages]
+            done.claims = [(m, claims.pop((m.job_id, m.dispatch_no), None)) for m in turn.messages]
         done.answers += [(call.future, call.write(session)) for call in turn.calls]
         return done
 

@@ -16,16 +16,19 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from tests import postgres
+from tests import postgres, rabbitmq, redis
+from tests.keeping import Server, UnavailableError
+
+Kept = TypeVar("Kept", bound=Server)
 
 _numbers = itertools.count(1)
 _found: dict[str, str] = {}
@@ -80,6 +83,49 @@ def sqlite_database(sqlite_template: Path, tmp_path: Path) -> str:
     path = tmp_path / "greenroom.db"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """Give the URL of a RabbitMQ server, with a user that may make and delete queues in its virtual host."""
+    yield from _served("RabbitMQ", rabbitmq.server())
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give the URL of a database of a Redis server, which tests empty."""
+    yield from _served("Redis", redis.server())
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[rabbitmq.Rabbit]:
+    """Give a RabbitMQ server that tests may stop, kill and wipe."""
+    yield from _kept("RabbitMQ to stop and start", rabbitmq.private())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """Give a Redis server that tests may stop, kill and wipe."""
+    yield from _kept("Redis to stop and start", redis.private())
+
+
+def _served(service: str, ladder: AbstractContextManager[tuple[str, str]]) -> Iterator[str]:
+    with ExitStack() as stack:
+        try:
+            rung, url = stack.enter_context(ladder)
+        except UnavailableError as error:
+            give_up(service, str(error))
+        _found[service] = f"{rung} server"
+        yield url
+
+
+def _kept(service: str, private: AbstractContextManager[Kept]) -> Iterator[Kept]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(private)
+        except UnavailableError as error:
+            give_up(service, str(error))
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgresql)])

@@ -18,7 +18,7 @@ from persistence.errors import ConcurrentJobLimitError, DatabaseUnavailableError
 from persistence.ids import new_id
 from persistence.ledger import Ledger
 from persistence.statements import run
-from persistence.turn import Turn
+from persistence.turn import Turn, wait_for
 from tests import factories, waiting
 
 _ERROR = '{"type":"ValueError","message":"no","retryable":true,"attempt":1}'
@@ -95,6 +95,11 @@ def asked(ledger: Ledger, call: Callable[[], Any], pending: int) -> "threading.T
     thread.start()
     waiting.until(lambda: pending_of(ledger) >= pending, "pending entry")
     return thread
+
+
+def claimed(ledger: Ledger, sent: dispatch.Taken, timeout_seconds: float = 30) -> dispatch.Taken | None:
+    """Claim by a message, and wait for the commit."""
+    return wait_for(ledger.ask(sent.id, sent.dispatch_no, hold=lambda claim: claim), timeout_seconds)
 
 
 def pending_of(ledger: Ledger) -> int:
@@ -312,7 +317,7 @@ def test_a_message_that_came_twice_is_claimed_once(bench: Bench) -> None:
         (sent,) = factories.take(session, None, mode=dispatch.Mode.SEND)
     ledger = bench.ledger(worker_id)
     answers: list[dispatch.Taken | None] = []
-    threads = [asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), copies) for copies in (1, 2, 3)]
+    threads = [asked(ledger, lambda: answers.append(claimed(ledger, sent)), copies) for copies in (1, 2, 3)]
     # when
     ledger.start()
     for thread in threads:
@@ -451,6 +456,39 @@ def test_a_lost_reply_and_then_poison(bench: Bench, monkeypatch: pytest.MonkeyPa
     assert bench.count("jobs") == 1
 
 
+def test_claims_of_messages_are_in_hand_before_they_are_answered(bench: Bench) -> None:
+    """Whoever is told of a claim finds it held, and what nobody waits for any more is not held at all."""
+    ann = bench.user()
+    with bench.database.write() as session:
+        factories.submit(session, ann, *factories.submissions(2))
+        worker_id = factories.worker(session)
+        kept, given_up = factories.take(session, None, mode=dispatch.Mode.SEND)
+    ledger, held = bench.ledger(worker_id), []
+    first = ledger.ask(kept.id, kept.dispatch_no, hold=lambda claim: held.append(claim.id) or "held")
+    second = ledger.ask(given_up.id, given_up.dispatch_no, hold=lambda claim: held.append(claim.id))
+    assert second.cancel()
+    ledger.start()
+    assert wait_for(first) == "held"
+    assert held == [kept.id]
+    assert bench.statuses(kept.id, given_up.id) == ["processing", "queued"]
+
+
+def test_only_calm_jobs_are_claimed_ahead_by_message(bench: Bench) -> None:
+    """With two attempts left and never rescued; a thread that asks gets the others, too."""
+    ann = bench.user()
+    with bench.database.write() as session:
+        factories.submit(session, ann, factories.submission(max_attempts=4), factories.submission(max_attempts=1))
+        worker_id = factories.worker(session)
+        calm, last = factories.take(session, None, mode=dispatch.Mode.SEND)
+    ledger = bench.ledger(worker_id)
+    ledger.start()
+    ahead = [ledger.ask(sent.id, sent.dispatch_no, hold=lambda claim: claim, ahead=True) for sent in (calm, last)]
+    claim, none = map(wait_for, ahead)
+    assert (claim.id, claim.ahead, none) == (calm.id, True, None)
+    asked_by_a_thread = claimed(ledger, last)
+    assert (asked_by_a_thread.id, asked_by_a_thread.ahead) == (last.id, False)
+
+
 def test_a_claim_whose_reply_was_lost_is_nobodys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim stands and is not answered again; the beat finds it unknown and hands it back."""
     ann = bench.user()
@@ -461,7 +499,7 @@ def test_a_claim_whose_reply_was_lost_is_nobodys(bench: Bench, monkeypatch: pyte
     ledger = bench.ledger(worker_id)
     lost = ReplyLost(bench.database, monkeypatch)
     answers: list[dispatch.Taken | None] = []
-    thread = asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), 1)
+    thread = asked(ledger, lambda: answers.append(claimed(ledger, sent)), 1)
 
     ledger.start()
     thread.join()
@@ -588,7 +626,7 @@ class TestLockedUser:
             ledger.finish(factories.outcome(locked, Ending.COMPLETED, result="1"))
             for number in range(10):
                 assert ledger.write(lambda _, number=number: number, timeout_seconds=3) == number
-            assert ledger.claim(sent.id, sent.dispatch_no, timeout_seconds=3) is not None
+            assert claimed(ledger, sent, 3) is not None
         assert ledger.flush(10)
 
     def test_is_served_between_short_locks(self, bench: Bench) -> None:

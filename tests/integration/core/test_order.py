@@ -306,6 +306,18 @@ def test_messages_go_out_for_twice_the_threads(database: Database) -> None:
         assert len(factories.take(session, None, mode=dispatch.Mode.SEND)) == 2
 
 
+def test_messages_of_short_jobs_go_out_beyond_the_window(database: Database) -> None:
+    """As many more as may be claimed ahead, of fast types only: with the first other job the window is what counts."""
+    with database.write() as session:
+        ann = factories.user(session)
+        factories.submit(session, ann, *factories.submissions(8, FAST), factories.submission(SLOW), factories.submission(FAST))
+        factories.worker(session, TYPES, threads=2)
+        words: dict[str, Any] = {"types": TYPES, "mode": dispatch.Mode.SEND, "fast": (FAST,), "beyond": 3}
+        assert len(factories.take(session, None, **words)) == 4 + 3
+        assert factories.take(session, None, **words) == []
+        assert len(factories.take(session, None, **words | {"beyond": 9})) == 1
+
+
 # Claiming ahead.
 
 

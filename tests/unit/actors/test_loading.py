@@ -54,7 +54,7 @@ def test_what_an_installed_package_brings(tmp_path: Path) -> None:
     ("environment", "said"),
     [
         ({"GREENROOM_ACTORS": "no_such_jobs"}, "greenroom: GREENROOM_ACTORS: there is no module 'no_such_jobs'"),
-        ({"GREENROOM_BROKER_URL": "nonsense"}, "greenroom: GREENROOM_BROKER_URL: needs to be"),
+        ({"GREENROOM_BROKER_URL": "nonsense"}, "greenroom: GREENROOM_BROKER_URL: needs to start with"),
         ({"GREENROOM_MAX_ATTEMPTS": "0"}, "greenroom: GREENROOM_MAX_ATTEMPTS: "),
         ({"GREENROOM_DATABASE_URL": "mysql://x"}, "greenroom: GREENROOM_DATABASE_URL: needs to start with"),
     ],

@@ -160,3 +160,60 @@ def test_the_average_follows_what_attempts_take() -> None:
 def test_the_longest_pattern_limits(patterns: dict[str, int], found: str | None) -> None:
     """Of several patterns that match a type the longest is its limit."""
     assert limits_of(["documents.extract"], patterns).get("documents.extract") == found
+
+
+# Messages of other brokers.
+
+
+def test_messages_are_claimed_for_free_threads_first() -> None:
+    """As many as there are threads; a further one only if its type is short, and otherwise by the thread that gets to it."""
+    made = hand(2)
+    learned(made, "tests.fast", 0.001)
+    assert [made.arrive("tests.slow") for _ in range(2)] == [False, False]
+    assert made.arrive("tests.fast") is True
+    assert made.arrive("tests.slow") is None
+    made.leave(was_parked=False)
+    assert made.arrive("tests.slow") is None, "two are here before it"
+
+
+def test_messages_ahead_are_bounded() -> None:
+    """No more are claimed ahead than the setting allows."""
+    made = hand(2, claim_ahead=3)
+    learned(made, "tests.fast", 0.000001)
+    assert [made.arrive("tests.fast") for _ in range(7)] == [False] * 2 + [True] * 3 + [None] * 2
+
+
+def test_nothing_that_arrives_is_claimed_after_the_end_of_taking() -> None:
+    """Closed, the hand takes no claims for messages, and says that there is no room."""
+    made = hand(2)
+    assert made.room(0) == 2
+    made.close()
+    assert made.arrive("tests.fast") is None
+    assert made.room(10) == 0
+
+
+def test_room_is_for_what_can_be_worked_on() -> None:
+    """Room is idle threads and what may be claimed ahead, but never for more than a message a thread that has to wait."""
+    made = hand(4)
+    assert made.room(0) == 4
+    learned(made, "tests.fast", 0.001)
+    assert made.room(0) == 4
+    for _ in range(4):
+        made.arrive("tests.slow")
+    assert made.room(0) == 4, "short ones may come"
+    for _ in range(3):
+        made.arrive("tests.slow")
+    assert made.room(0) == 1, "three wait for a thread already"
+
+
+def test_room_is_waited_for() -> None:
+    """Who waits for room is told when a thread has begun with a message."""
+    made = hand(1)
+    made.arrive("tests.slow")
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(made.room(10)))
+    thread.start()
+    waiting.until(lambda: made._room_is_wanted, "wait")
+    made.leave(was_parked=False)
+    thread.join()
+    assert found == [1]
