@@ -30,20 +30,20 @@ run: setup  ## start Greenroom: API, dashboard and workers (settings: GREENROOM_
 test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
 	$(BIN)/python -m pytest $(ARGS)
 
-# The images come from a registry; where none can be reached, from Debian's packages: `make test-images` first, and
-# GREENROOM_TEST_POSTGRES_IMAGE=greenroom-test/postgres and so on say that it is those that are meant.
+# The images come from a registry; where none can be reached, docs/how-to/run-with-compose.md says where else from.
 compose-test: dev wheels  ## build the image and test compose.yaml with it (needs Docker and Compose)
 	docker build --quiet --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_NO_INDEX=1 --tag greenroom-test/greenroom .
-	GREENROOM_TEST_COMPOSE=1 GREENROOM_TEST_IMAGE=greenroom-test/greenroom $(BIN)/python -m pytest tests/acceptance/compose $(ARGS)
+	GREENROOM_TEST_COMPOSE=1 GREENROOM_TEST_IMAGE=greenroom-test/greenroom \
+		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/acceptance/compose $(ARGS)
 
 test-images:  ## make images of Python, PostgreSQL, RabbitMQ and Redis from Debian's packages (as root, with Docker)
 	@tests/images/build
 
 wheels: build/wheels/.stamp  ## fetch what the image is made of, for a build without any network
 
-build/wheels/.stamp: requirements.txt
+build/wheels/.stamp: requirements.txt | $(VENV)/runtime.stamp
 	@rm -rf build/wheels
-	@$(PIP) --disable-pip-version-check download --quiet --require-hashes --only-binary :all: \
+	@$(PIP) download --quiet --require-hashes --only-binary :all: \
 		--python-version $(IMAGE_PYTHON_VERSION) --dest build/wheels --requirement requirements.txt
 	@touch $@
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import docker
-import pika  # type: ignore[import-untyped]
+import pika
 import psycopg
 import pytest
 import redis

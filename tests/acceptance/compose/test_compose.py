@@ -22,7 +22,7 @@ SWITCH = "GREENROOM_TEST_COMPOSE"
 OURS = ("api", "worker")
 SERVERS = ("postgres", "rabbitmq")
 SECONDS = 120.0
-STOPPING = "Stopping worker process"
+STOPPING = "Sending signal"
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -104,6 +104,13 @@ def test_both_workers_work(stack: Stack) -> None:
     assert [stack.finished(job_id)["result"]["number"] for job_id in echoed] == list(range(40))
 
 
+def test_rabbitmq_carries_the_messages(stack: Stack) -> None:
+    """Both workers take their work from a queue of RabbitMQ's."""
+    words = ("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "list_queues", "name", "consumers")
+    queues = dict(line.split() for line in stack.compose(*words).splitlines()[1:])
+    assert queues["default"] == "2", queues
+
+
 def test_a_dead_letter_is_replayed(stack: Stack) -> None:
     """A job that fails for good leaves a dead letter, and its replay is the same job again."""
     job_id = stack.submit("tests.fail", why="on purpose")
@@ -124,7 +131,7 @@ def test_a_killed_worker_costs_an_attempt(stack: Stack) -> None:
     victim = stack.container_of(job_id)
     before = set(stack.workers())
     # when
-    stack.docker("exec", victim, "sh", "-c", "kill -9 -1 || true")
+    stack.docker("exec", "--detach", victim, "sh", "-c", "kill -9 -1")
     # then
     until(lambda: stack.call("GET", f"/api/v1/jobs/{job_id}").json()["attempt"] == 2, "second attempt", seconds=SECONDS)
     gate.touch()
@@ -174,6 +181,17 @@ def test_a_restarted_database_costs_no_job(stack: Stack) -> None:
     gate.touch()
     assert stack.finished(job_id)["status"] == "completed"
     assert stack.finished(stack.submit("tests.echo"))["status"] == "completed"
+
+
+def test_a_restarted_broker_costs_no_job(stack: Stack) -> None:
+    """While RabbitMQ is away the API accepts, the work in hand is finished, and all that was accepted is done afterwards."""
+    job_id, gate = stack.begin("broker")
+    stack.compose("stop", "rabbitmq")
+    accepted = [stack.submit("tests.echo", number=number) for number in range(5)]
+    gate.touch()
+    assert stack.finished(job_id)["status"] == "completed"
+    stack.compose("start", "rabbitmq")
+    until(lambda: {stack.finished(job_id)["status"] for job_id in accepted} == {"completed"}, "end of all", seconds=2 * SECONDS)
 
 
 def test_all_of_it_restarts(stack: Stack) -> None:
