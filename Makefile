@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 # Releases younger than this are not taken into the locks: bad ones tend to be found and withdrawn within days.
 COOLDOWN := 7 days
+PYTHON_IMAGE ?= python:3.11-slim
+IMAGE_PYTHON_VERSION ?= 3.11
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench clean dev system-packages
+.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench clean dev system-packages compose-test test-images wheels
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +29,23 @@ run: setup  ## start Greenroom: API, dashboard and workers (settings: GREENROOM_
 
 test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
 	$(BIN)/python -m pytest $(ARGS)
+
+# The images come from a registry; where none can be reached, docs/how-to/run-with-compose.md says where else from.
+compose-test: dev wheels  ## build the image and test compose.yaml with it (needs Docker and Compose)
+	docker build --quiet --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_NO_INDEX=1 --tag greenroom-test/greenroom .
+	GREENROOM_TEST_COMPOSE=1 GREENROOM_TEST_IMAGE=greenroom-test/greenroom \
+		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/acceptance/compose $(ARGS)
+
+test-images:  ## make images of Python, PostgreSQL, RabbitMQ and Redis from Debian's packages (as root, with Docker)
+	@tests/images/build
+
+wheels: build/wheels/.stamp  ## fetch what the image is made of, for a build without any network
+
+build/wheels/.stamp: requirements.txt | $(VENV)/runtime.stamp
+	@rm -rf build/wheels
+	@$(PIP) download --quiet --require-hashes --only-binary :all: \
+		--python-version $(IMAGE_PYTHON_VERSION) --dest build/wheels --requirement requirements.txt
+	@touch $@
 
 # What interrupts a working thread is left out: hit inside the tracer, a thread would hold its lock for ever.
 coverage: dev system-packages  ## measure how much of the core its tests reach

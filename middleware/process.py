@@ -122,6 +122,7 @@ class WorkerProcess:
         if not self.ledger.flush(_FLUSH_SECONDS):
             log.error("shutdown.not_flushed")
         worker_id = self.ledger.worker_id
+        self._pulse.part()  # a beat between the goodbye and the last one must not register this process anew
         if worker_id is not None:
             self.ledger.write(lambda session: workers.leave(session, worker_id=worker_id))
         self._pulse.close()

@@ -54,6 +54,7 @@ class Pulse:
         self._register = register
         self._on_fatal = on_fatal
         self._closed = threading.Event()
+        self._parting = threading.Event()
         self._draining = False
         self._unknown: dict[tuple[str, int], int] = {}
         self._next_beat = 0.0
@@ -62,6 +63,10 @@ class Pulse:
     def start(self) -> None:
         """Start beating; from here on a process that hangs as a whole is ended by its watchdog."""
         self._thread.start()
+
+    def part(self) -> None:
+        """Take it, from here on, for the goodbye that it is when the worker is gone."""
+        self._parting.set()
 
     def close(self) -> None:
         """Stop beating."""
@@ -108,7 +113,8 @@ class Pulse:
             return
         claims = self._write(self._beat if beats else self._look)
         if claims is None:
-            self._start_over()
+            if not self._parting.is_set():
+                self._start_over()
             return
         if beats:
             if self._ledger.busy_seconds > self._settings.lease_seconds:

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.ladder import UnavailableError
+
 _START_SECONDS = 90.0
 _PAUSE_SECONDS = 0.05
 
@@ -35,10 +37,6 @@ done
 finish
 rm -rf "$folder"
 """
-
-
-class UnavailableError(Exception):
-    """This rung of the ladder does not hold; the message says why."""
 
 
 class Server:

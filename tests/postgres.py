@@ -1,90 +1,31 @@
-"""PostgreSQL servers for tests: each rung of the ladder is a context manager that gives a server's URL."""
+"""PostgreSQL servers for tests: the one from the binaries on this machine, and the whole ladder (tests/ladder.py)."""
 
-import gc
 import os
 import pwd
 import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import docker
-from docker.errors import DockerException
+from tests import containers
+from tests.ladder import CONTAINED, GIVEN, PRIVATE, Rung, UnavailableError, first, given
 
 URL_VARIABLE = "GREENROOM_TEST_DATABASE_URL"
-IMAGE_VARIABLE = "GREENROOM_TEST_POSTGRES_IMAGE"
-OFFICIAL_IMAGE = "postgres:17"
 ROLE = "greenroom"
 
-# The keepers outlive a test run that is killed: their reading ends when the pipe loses its only writer.
-CONTAINER_KEEPER = """
-import contextlib, sys, docker
-sys.stdin.read()
-with contextlib.suppress(docker.errors.NotFound):
-    docker.from_env().containers.get(sys.argv[1]).remove(force=True, v=True)
-"""
+# It outlives a test run that is killed: its reading ends when the pipe loses its only writer.
 KEEPER = """
 "$1/pg_ctl" --pgdata "$2/db" --log "$2/log" --wait --silent start && echo ready
 read -r _
 "$1/pg_ctl" --pgdata "$2/db" --mode fast --wait --silent stop
 rm -rf "$2"
 """
-
-
-class UnavailableError(Exception):
-    """This rung does not hold; the message says why."""
-
-
-@contextmanager
-def given() -> Iterator[str]:
-    """Give the server that the environment names; its role must be allowed to create databases.
-
-    Raises:
-        UnavailableError: the environment names none.
-    """
-    url = os.environ.get(URL_VARIABLE)
-    if not url:
-        raise UnavailableError(f"{URL_VARIABLE} is not set")
-    yield url
-
-
-@contextmanager
-def contained() -> Iterator[str]:
-    """Run a server in a container, published on 127.0.0.1 only.
-
-    Raises:
-        UnavailableError: no engine answers, or it has no such image and cannot get it.
-    """
-    problem = _engine_problem()
-    if problem:
-        raise UnavailableError(problem)
-    # Read when testcontainers is imported. Its reaper would need one more image and a port on every interface.
-    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-    local = os.environ.get("DOCKER_HOST", "unix:").startswith("unix:")
-    if local:
-        os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
-        os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
-    from testcontainers.community.postgres import PostgresContainer  # late: see above
-
-    image = os.environ.get(IMAGE_VARIABLE, OFFICIAL_IMAGE)
-    container = PostgresContainer(image, username=ROLE, password=secrets.token_hex(16), driver="psycopg")
-    if local:
-        container.ports = {"5432/tcp": ("127.0.0.1", None)}  # type: ignore[dict-item]  # docker takes an address, too
-    try:
-        container.start()
-    except (DockerException, TimeoutError) as error:
-        container.stop()
-        raise UnavailableError(f"no container of {image}: {error}") from error
-    command = [sys.executable, "-c", CONTAINER_KEEPER, str(container.get_wrapped_container().id)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield container.get_connection_url()
 
 
 @contextmanager
@@ -128,24 +69,14 @@ def private() -> Iterator[str]:
         yield f"postgresql+psycopg://{ROLE}:{password}@127.0.0.1:{port}/postgres"
 
 
-@contextmanager
-def server() -> Iterator[tuple[str, str]]:
-    """Give the first server that the ladder has: the name of its rung, and its URL.
+def server() -> AbstractContextManager[tuple[str, str]]:
+    """Give the first server that the ladder has: the name of its rung, and its URL; its role may create databases.
 
     Raises:
         UnavailableError: no rung holds; the message has each one's reason.
     """
-    reasons = []
-    for rung in (given, contained, private):
-        with ExitStack() as stack:
-            try:
-                url = stack.enter_context(rung())
-            except UnavailableError as error:
-                reasons.append(f"{rung.__name__}: {error}")
-                continue
-            yield rung.__name__, url
-            return
-    raise UnavailableError("; ".join(reasons))
+    rungs: dict[str, Rung] = {GIVEN: partial(given, URL_VARIABLE), CONTAINED: containers.postgres, PRIVATE: private}
+    return first(rungs)
 
 
 def server_binaries() -> Path | None:
@@ -170,18 +101,3 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def _engine_problem() -> str | None:
-    """Say why no Docker engine answers, within milliseconds where there is none."""
-    with warnings.catch_warnings():
-        # Where nobody listens, docker leaves its socket to the garbage collector, which warns about it.
-        warnings.simplefilter("ignore", ResourceWarning)
-        problem = None
-        try:
-            with closing(docker.from_env(timeout=2)) as client:
-                client.ping()
-        except DockerException as error:
-            problem = f"no Docker engine answers: {error}"
-        gc.collect()
-        return problem

@@ -1,29 +1,18 @@
 """Redis servers for tests: each rung of the ladder is a context manager that gives a server's URL."""
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import redis
 
-from tests.keeping import Server, UnavailableError, folder_of, free_port, give, kept
+from tests import containers
+from tests.keeping import Server, folder_of, free_port, give, kept
+from tests.ladder import CONTAINED, GIVEN, PRIVATE, Rung, UnavailableError, first, given
 
 URL_VARIABLE = "GREENROOM_TEST_REDIS_URL"
-
-
-@contextmanager
-def given() -> Iterator[str]:
-    """Give the server that the environment names; tests empty the database that its URL names.
-
-    Raises:
-        UnavailableError: the environment names none.
-    """
-    url = os.environ.get(URL_VARIABLE)
-    if not url:
-        raise UnavailableError(f"{URL_VARIABLE} is not set")
-    yield url
 
 
 @contextmanager
@@ -45,30 +34,21 @@ def private() -> Iterator[Server]:
             yield server
 
 
-@contextmanager
-def server() -> Iterator[tuple[str, str]]:
+def server() -> AbstractContextManager[tuple[str, str]]:
     """Give the first server that the ladder has: the name of its rung, and its URL.
 
     Raises:
         UnavailableError: no rung holds; the message has each one's reason.
     """
-    reasons = []
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(given())
-        except UnavailableError as error:
-            reasons.append(f"given: {error}")
-        else:
-            yield "given", url
-            return
-        try:
-            started = stack.enter_context(private())
-        except UnavailableError as error:
-            reasons.append(f"private: {error}")
-        else:
-            yield "private", started.url
-            return
-    raise UnavailableError("; ".join(reasons))
+    rungs: dict[str, Rung] = {GIVEN: partial(given, URL_VARIABLE), CONTAINED: containers.redis, PRIVATE: private_url}
+    return first(rungs)
+
+
+@contextmanager
+def private_url() -> Iterator[str]:
+    """Run a private server and give its URL only."""
+    with private() as started:
+        yield started.url
 
 
 def answers(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Real services for tests, as pytest fixtures; none is touched before a test asks for it.
 
-PostgreSQL comes by a ladder (tests/postgres.py): the URL in GREENROOM_TEST_DATABASE_URL, a Docker engine that answers,
-server binaries on this machine. Without any, its tests are skipped with a loud line, and fail in CI.
+PostgreSQL comes by a ladder (tests/ladder.py): the URL in GREENROOM_TEST_DATABASE_URL, a Docker engine that answers
+(tests/containers.py), server binaries on this machine. Without any, its tests are skipped with a loud line, and fail in CI.
 
 `python -m tests.services postgres -- COMMAND …` starts a private server and runs COMMAND with the URL of an empty
 database in GREENROOM_DATABASE_URL.
@@ -26,7 +26,8 @@ import pytest
 from psycopg import sql
 
 from tests import postgres, rabbitmq, redis
-from tests.keeping import Server, UnavailableError
+from tests.keeping import Server
+from tests.ladder import UnavailableError
 
 Kept = TypeVar("Kept", bound=Server)
 
@@ -41,7 +42,7 @@ def postgres_url() -> Iterator[str]:
     with ExitStack() as stack:
         try:
             rung, url = stack.enter_context(postgres.server())
-        except postgres.UnavailableError as error:
+        except UnavailableError as error:
             give_up("PostgreSQL", str(error))
         _found["PostgreSQL"] = f"{rung} server"
         yield url

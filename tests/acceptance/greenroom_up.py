@@ -40,7 +40,35 @@ def until(context: JobContext, payload: dict) -> dict:
 """
 
 
-class Up:
+class Operator:
+    """A client of an installation on this machine, with the operator's key.
+
+    :param port: where its API listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Make a request as the operator."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=70, **options)
+
+    def submit(self, type: str, **payload: Any) -> str:
+        """Submit a job and give its id."""
+        answer = self.call("POST", "/api/v1/jobs", json={"type": type, "payload": payload})
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def finished(self, job_id: str) -> dict[str, Any]:
+        """Wait for a job's end and give it."""
+        answer = self.call("GET", f"/api/v1/jobs/{job_id}?wait=60")
+        job: dict[str, Any] = answer.json()
+        return job
+
+
+class Up(Operator):
     """One `greenroom up` with a folder, a port and job types of its own.
 
     :param folder: where its data, its module of job types and nothing else lie.
@@ -51,7 +79,7 @@ class Up:
         folder.mkdir(exist_ok=True)
         (folder / "stage_jobs.py").write_text(JOBS)
         self.folder = folder
-        self.port = int(settings.get("PORT", 0)) or free_port()
+        super().__init__(int(settings.get("PORT", 0)) or free_port())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM_")}
         wishes = {"DATA_DIR": str(folder / "var"), "PORT": str(self.port), "ADMIN_KEY": KEY, "ACTORS": "stage_jobs"}
         environment |= {f"GREENROOM_{name}": value for name, value in (wishes | settings).items() if value}
@@ -117,24 +145,6 @@ class Up:
         self._reader.join(PATIENCE_SECONDS)
         if not self._reader.is_alive() and self._process.stdout is not None:
             self._process.stdout.close()
-
-    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Make a request as the operator."""
-        headers = {"Authorization": f"Bearer {KEY}"}
-        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=70, **options)
-
-    def submit(self, type: str, **payload: Any) -> str:
-        """Submit a job and give its id."""
-        answer = self.call("POST", "/api/v1/jobs", json={"type": type, "payload": payload})
-        assert answer.status_code == 202, answer.text
-        job_id: str = answer.json()["id"]
-        return job_id
-
-    def finished(self, job_id: str) -> dict[str, Any]:
-        """Wait for a job's end and give it."""
-        answer = self.call("GET", f"/api/v1/jobs/{job_id}?wait=60")
-        job: dict[str, Any] = answer.json()
-        return job
 
     def workers(self) -> list[int]:
         """List the worker processes that have started: the only child of each Dramatiq master."""

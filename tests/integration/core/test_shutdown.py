@@ -77,6 +77,23 @@ def test_what_waits_in_the_process_goes_back_unharmed(opened: Open) -> None:
     assert worker.stopped_at is not None
 
 
+def test_a_beat_after_the_goodbye_brings_no_worker_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last beat may come after the worker has said goodbye: that is no lost lease, and no new worker is registered."""
+    house, _ = opened()
+    pulse = house.process._pulse
+    close = pulse.close
+
+    def beat_once_more() -> None:
+        pulse._next_beat = 0.0
+        pulse._tick()
+        close()
+
+    monkeypatch.setattr(pulse, "close", beat_once_more)
+    house.shut()
+    (worker,) = house.select("SELECT * FROM workers")
+    assert worker.stopped_at is not None
+
+
 def test_what_does_not_finish_in_time_is_interrupted_and_handed_back(opened: Open) -> None:
     """After the grace an attempt is interrupted and does not count."""
     house, plays = opened(threads=2, shutdown_seconds=0.2)
