@@ -1,0 +1,93 @@
+"""PostgreSQL for the campaign: a private server that a row may stop, kill and start again."""
+
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.postgres import ROLE, UnavailableError, _free_port, _unprivileged, server_binaries
+
+_CONFIGURATION = """
+port = {port}
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 64MB
+autovacuum_naptime = 5
+"""
+
+
+class PostgresServer:
+    """One private server, of a folder of its own, on a free port of 127.0.0.1.
+
+    :param folder: an empty folder, or that of a server that was made before.
+    :param port: the port of one that was made before.
+    """
+
+    def __init__(self, folder: Path, *, port: int, password: str) -> None:
+        binaries = server_binaries()
+        if binaries is None:
+            raise UnavailableError("no PostgreSQL server binaries on this machine")
+        self._binaries = binaries
+        self.folder = folder
+        self.port = port
+        self.password = password
+
+    @classmethod
+    def made(cls, folder: Path) -> "PostgresServer":
+        """Make the files of a new server.
+
+        :raises UnavailableError: there are no binaries, or they do not make one.
+        """
+        server = cls(folder, port=_free_port(), password=secrets.token_hex(16))
+        identity = _unprivileged()
+        (folder / "password").write_text(server.password)
+        if identity:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, identity["user"], identity["group"])
+        made = server._run(
+            "initdb", "--pgdata", folder / "db", "--username", ROLE, "--pwfile", folder / "password", "--auth", "scram-sha-256",
+            "--encoding", "UTF8", "--locale", "C.UTF-8",
+        )  # fmt: skip
+        if made.returncode:
+            raise UnavailableError(f"initdb failed: {made.stderr.strip()}")
+        with (folder / "db" / "postgresql.conf").open("a") as settings:
+            settings.write(_CONFIGURATION.format(port=server.port))
+        return server
+
+    def url(self, database: str, *, port: int | None = None) -> str:
+        """Give the URL of a database, reached through another port if one is named."""
+        return f"postgresql+psycopg://{ROLE}:{self.password}@127.0.0.1:{port or self.port}/{database}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        started = self._run("pg_ctl", "--pgdata", self.folder / "db", "--log", self.folder / "log", "--wait", "--silent", "start")
+        if started.returncode:
+            raise UnavailableError(f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it, `immediate` as in a crash."""
+        self._run("pg_ctl", "--pgdata", self.folder / "db", "--mode", mode, "--wait", "--silent", "stop")
+
+    def _run(self, program: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [self._binaries / program, *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/", check=False,
+            timeout=60, **_unprivileged(),
+        )  # fmt: skip
+
+
+@contextmanager
+def postgres(folder: Path | None = None) -> Iterator[PostgresServer]:
+    """Run a server for the length of a block, and delete it."""
+    folder = folder or Path(tempfile.mkdtemp(prefix="greenroom-faults-postgres-"))
+    server = PostgresServer.made(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
