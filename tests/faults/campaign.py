@@ -49,7 +49,7 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         template = folder / "template.db"
         template.unlink(missing_ok=True)
-        _migrate(f"sqlite:///{template}")
+        migrate(f"sqlite:///{template}")
         with closing(sqlite3.connect(template)) as connection:
             connection.execute(EFFECTS)
             connection.commit()
@@ -59,7 +59,7 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
             server = stack.enter_context(postgres())
             with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as postgresql:
                 postgresql.execute(f"CREATE DATABASE {TEMPLATE}")
-            _migrate(server.url(TEMPLATE))
+            migrate(server.url(TEMPLATE))
             with psycopg.connect(server.url(TEMPLATE).replace("+psycopg", ""), autocommit=True) as postgresql:
                 postgresql.execute(EFFECTS)
             known["postgres"] = {
@@ -68,7 +68,8 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
         yield known
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
+    """Bring a database's tables up to date."""
     # In a process of its own: nobody may be connected to a template.
     code = "import sys; from persistence.migrate import migrate; migrate(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, url], check=True, cwd=ROOT)
@@ -130,23 +131,24 @@ def trial(task: dict[str, Any]) -> None:
     row, setup, folder = ROWS[task["row"]], Setup.named(task["setup"]), Path(task["folder"])
     result = Result(row.id, setup.name, "fail", without=task["without"])
     stage = Trial(folder, setup, task["servers"], seed=task["seed"], is_long=task["is_long"], without=task["without"])
-    try:
+    with stage.after:
         try:
-            row.run(stage)
-        finally:
-            stage.close()
-        judgement = stage.judge()
-        result.figures = judgement["figures"] | stage.verdict.figures
-        result.violations = judgement["violations"]
-        result.words = judgement["examples"]
-    except NotImplementedError as cannot:
-        result.status, result.words = "could not be injected here", [str(cannot)]
-    except FaultError as error:
-        stage.verdict.problems.append(str(error))
-        with suppress(Exception):  # what the oracle finds may say why the row could not go on
+            try:
+                row.run(stage)
+            finally:
+                stage.close()
             judgement = stage.judge()
-            result.figures, result.violations = judgement["figures"], judgement["violations"]
+            result.figures = judgement["figures"] | stage.verdict.figures
+            result.violations = judgement["violations"]
             result.words = judgement["examples"]
+        except NotImplementedError as cannot:
+            result.status, result.words = "could not be injected here", [str(cannot)]
+        except FaultError as error:
+            stage.verdict.problems.append(str(error))
+            with suppress(Exception):  # what the oracle finds may say why the row could not go on
+                judgement = stage.judge()
+                result.figures, result.violations = judgement["figures"] | stage.verdict.figures, judgement["violations"]
+                result.words = judgement["examples"]
     if stage.verdict.problems:
         result.violations["row"] = len(stage.verdict.problems)
         result.words = [*stage.verdict.problems, *result.words]

@@ -43,6 +43,11 @@ def _without_fence() -> None:
             r"AND jobs\.claim_no = b\.claim_no AND jobs\.worker_id = :worker\s+AND [^\n]*= 'processing' AND [^\n]* = (?:1|true)",
             "AND true",
         ),
+        # Without this its verb would stumble over rows of a claim that it has not asked for.
+        (
+            r"UPDATE jobs SET status = b\.status, slot = false, seq",
+            "UPDATE jobs SET claim_no = b.claim_no, status = b.status, slot = false, seq",
+        ),
     )
     # Nor does the process notice by itself that its lease is gone.
     Pulse._start_over = lambda _pulse: None  # type: ignore[method-assign]

@@ -23,7 +23,7 @@ _POSTGRESQL = ("postgresql+sql", "postgresql+rabbitmq", "postgresql+redis")
 _MESSAGES = ("postgresql+rabbitmq", "postgresql+redis", "sqlite+rabbitmq", "sqlite+redis")
 
 CONTROLS = (
-    Control("fence", "outcomes are written without asking for claim number and worker", "F18"),
+    Control("fence", "outcomes are written without asking for claim number and worker", "F18", _POSTGRESQL),
     Control("lease", "no silent worker is ever declared dead", "F1"),
     Control("rescue", "what a dead worker held stays with it", "F2"),
     Control("unknown_claims", "claims whose commit was not answered are not looked for", "F11", _POSTGRESQL),

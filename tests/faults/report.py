@@ -24,8 +24,8 @@ row checks A1 to A8; what it promises beyond that stands beside it.
 * {failed} of {trials} trials failed
 
 `recovery` (p50 / p99 / max) is the time until what a fault interrupted started again, or after an outage until the next
-job was done. `executed twice` is no violation by itself: an attempt that was ended by force is made again. A result that is *committed*
-twice is one.
+job was done. `executed twice` is no violation by itself: an attempt that was ended by force is made again. A result that is
+*committed* twice is one.
 """
 
 

@@ -72,6 +72,10 @@ class PostgresServer:
         """Stop it, `immediate` as in a crash."""
         self._run("pg_ctl", "--pgdata", self.folder / "db", "--mode", mode, "--wait", "--silent", "stop")
 
+    def is_running(self) -> bool:
+        """Tell whether it runs."""
+        return self._run("pg_ctl", "--pgdata", self.folder / "db", "status").returncode == 0
+
     def _run(self, program: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self._binaries / program, *arguments],

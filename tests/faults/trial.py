@@ -88,6 +88,7 @@ class Trial:
         self.folder, self.setup, self.seed, self.is_long, self.without = folder, setup, seed, is_long, without
         self.verdict = Verdict()
         self.stack = ExitStack()
+        self.after = ExitStack()  # for what the oracle still needs
         self.port = free_port()
         self.keeper = Keeper()
         self.workers: list[Process] = []
