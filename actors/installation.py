@@ -1,17 +1,17 @@
 """What one installation consists of on the actors' side: settings, registry and broker, and what attempts reach of them."""
 
-import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dramatiq
-from dramatiq.broker import Broker
+from dramatiq.broker import Broker, Consumer
 
-from actors.hints import HintEncoder
+from actors import brokers
 from actors.registry import JobType, Registry
 from actors.sending import Sender
 from actors.settings import ActorSettings
 from actors.sql_broker import SqlBroker
+from middleware.arrivals import Arrivals
 from middleware.hand import Hand
 from middleware.lifecycle import Lifecycle
 from middleware.order import middleware_list
@@ -21,7 +21,7 @@ from persistence import files
 from persistence.admission import Submission
 from persistence.database import Database
 from persistence.dispatch import Taken
-from persistence.environment import SettingsError, load
+from persistence.environment import load
 from persistence.settings import DatabaseSettings
 
 
@@ -81,7 +81,15 @@ class Installation:
 
     # The worker's parts.
 
+    def check_broker(self) -> None:
+        """See whether the broker can be used; the API does not need it, the workers do.
+
+        :raises SettingsError: it cannot.
+        """
+        brokers.check(self.broker)
+
     def _build(self, threads: int, queues: Collection[str] | None) -> WorkerProcess:
+        self.check_broker()
         types = {kind: queue for kind, queue in self.registry.queues().items() if not queues or queue in queues}
         limits = {**self.registry.concurrency(), **self.settings.type_concurrency}
         return WorkerProcess(
@@ -92,39 +100,32 @@ class Installation:
             publish=None if isinstance(self.broker, SqlBroker) else self._publish,
         )
 
-    def _publish(self, job: Taken) -> None:
-        self.broker.enqueue(
-            dramatiq.Message(queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options={})
-        )
+    def _publish(self, jobs: Sequence[Taken]) -> None:
+        brokers.publish(self.broker, [_hint(job) for job in jobs])
 
     def _make_broker(self) -> Broker:
-        url = self._broker_url
-        if url is None:
+        if self._broker_url is None:
             return SqlBroker(self._hand, self._wake)
-        dramatiq.set_encoder(HintEncoder())
-        if url == "stub://":
-            from dramatiq.brokers.stub import StubBroker
+        broker = brokers.make_broker(self._broker_url, lambda seconds: self._hand().room(seconds))
+        consume = broker.consume
 
-            return StubBroker(middleware=[])
-        module, separator, factory = url.partition(":")
-        if not separator or "/" in url:
-            message = "GREENROOM_BROKER_URL: needs to be stub:// or module:factory in this version"
-            raise SettingsError(message)
-        try:
-            made = getattr(importlib.import_module(module), factory)()
-        except (ImportError, AttributeError) as error:
-            message = f"GREENROOM_BROKER_URL: {module}:{factory} cannot be used: {error}"
-            raise SettingsError(message) from error
-        if not isinstance(made, Broker):
-            message = f"GREENROOM_BROKER_URL: {module}:{factory} does not make a Dramatiq broker"
-            raise SettingsError(message)
-        return made
+        def arriving(queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
+            return Arrivals(consume(queue_name, prefetch, timeout), queue_name, broker, self.lifecycle)
+
+        broker.consume = arriving  # type: ignore[method-assign]  # whatever kind it is, its messages arrive alike
+        return broker
 
     def _hand(self) -> Hand:
         return self.lifecycle.process.hand
 
     def _wake(self) -> None:
         self.lifecycle.process.ledger.wake()
+
+
+def _hint(job: Taken) -> "dramatiq.Message[object]":
+    """Make the message of a job."""
+    options = {"broker_priority": job.priority}
+    return dramatiq.Message(queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options=options)
 
 
 INSTALLATION = Installation(load(WorkerSettings), load(ActorSettings), load(DatabaseSettings))

@@ -13,13 +13,18 @@ ENTRY_POINTS = "greenroom.actors"
 # What in this folder is not a module of job types.
 CORE = frozenset(
     {
+        "brokers",
         "context",
         "hints",
         "installation",
         "job",
         "loading",
+        "message_broker",
         "payloads",
         "performer",
+        "rabbitmq_broker",
+        "rabbitmq_link",
+        "redis_broker",
         "registry",
         "sending",
         "settings",

@@ -18,6 +18,7 @@ from benchmarks.places import ROOT, Place, fresh, server
 
 _AHEAD = (("claim_ahead", 256),)
 _DEFAULT, _FAR, _SQLITE = ">= 4,000/s", ">= 8,000/s", ">= 2,000/s"
+_BROKERS = {"RabbitMQ": ">= 1,700/s", "Redis": ">= 80 % of RabbitMQ"}
 _OPTIONAL = ("peers",)  # only when asked for by name: it installs something
 
 
@@ -39,6 +40,10 @@ class Benchmark:
 def _benchmarks() -> Iterator[Benchmark]:
     for case in _drains():
         yield Benchmark("drain", case.name.startswith("PostgreSQL"), partial(_drain, case))
+    for case in _broker_drains():
+        yield Benchmark("brokers", True, partial(_drain, case))
+    for broker in _BROKERS:
+        yield Benchmark("brokers", True, partial(_latency, broker=broker))
     for on_postgres in (True, False):
         yield Benchmark("latency", on_postgres, _latency)
         yield Benchmark("submit", on_postgres, _submit)
@@ -62,12 +67,19 @@ def _drains() -> Iterator[drain.Case]:
         yield drain.Case(f"SQLite, {many}, processes: {processes}", 1_000, 30_000, processes, tier="pro", target=_SQLITE)
 
 
+def _broker_drains() -> Iterator[drain.Case]:
+    for broker, target in _BROKERS.items():
+        name = f"PostgreSQL with {broker}"
+        yield drain.Case(f"{name}, one user", 1, 30_000, 2, target=target, broker=broker)
+        yield drain.Case(f"{name}, 1,000 users of 5 slots", 1_000, 30_000, 2, tier="pro", target=target, broker=broker)
+
+
 def _drain(case: drain.Case, place: Place, scale: float) -> Iterator[Measured]:
     return drain.measure(place, replace(case, jobs=max(2 * case.users, int(case.jobs * scale))))
 
 
-def _latency(place: Place, scale: float) -> Iterator[Measured]:
-    return latency.measure(place, jobs=max(50, int(300 * scale)))
+def _latency(place: Place, scale: float, broker: str = "") -> Iterator[Measured]:
+    return latency.measure(place, jobs=max(50, int(300 * scale)), broker=broker)
 
 
 def _submit(place: Place, scale: float) -> Iterator[Measured]:

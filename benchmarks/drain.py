@@ -22,6 +22,7 @@ class Case:
 
     :param tier: a shipped tier; None for one without a binding limit of slots.
     :param settings: the worker's, beyond their defaults.
+    :param broker: `RabbitMQ` or `Redis`; empty for the SQL broker.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     tier: str | None = None
     target: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,10 @@ def measure(place: Place, case: Case) -> Iterator[Measured]:
     """
     ids = add_users(place, case.users, tier=case.tier or "roomy", limits=None if case.tier else _ROOMY)
     total = fill(place, ids, case.jobs // case.users, type_name=NOTHING)
-    with workers(place, case.processes, case.threads, **dict(case.settings)) as started:
+    with (
+        place.broker(case.broker) as settings,
+        workers(place, case.processes, case.threads, **settings, **dict(case.settings)) as started,
+    ):
         samples = list(_watched(place, started.pid))
     place.check(completed=total)
     yield Measured(case.name, middle_rate(place), "jobs/s", case.target)

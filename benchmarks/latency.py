@@ -12,10 +12,17 @@ _APART_SECONDS = 0.04
 _TARGET_50, _TARGET_99 = "<= 5 ms", "<= 15 ms"
 
 
-def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
-    """Submit single jobs some tens of milliseconds apart and see when each began."""
+def measure(place: Place, *, jobs: int, broker: str = "") -> Iterator[Measured]:
+    """Submit single jobs some tens of milliseconds apart and see when each began.
+
+    :param broker: `RabbitMQ` or `Redis`; empty for the SQL broker.
+    """
     key = add_key(place)
-    with api(place) as (_, port), workers(place, 1 if place.database.is_sqlite else 2, 8):
+    with (
+        place.broker(broker) as settings,
+        api(place, **settings) as (_, port),
+        workers(place, 1 if place.database.is_sqlite else 2, 8, **settings),
+    ):
         until(lambda: bool(place.ask("SELECT id FROM workers")), seconds=30)
         body = json.dumps({"type": CLOCK, "payload": {}})
         plan = client.Plan(port, key, [("POST", "/api/v1/jobs", body)], 4, 60, 1 / _APART_SECONDS, jobs, keeps=True)
@@ -30,11 +37,12 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
             began.append(1000 * (float(result) - sent_at[str(job_id)]))
             started.append(1000 * (start - sent_at[str(job_id)]))
             waited.append(1000 * (start - create))
-    name = f"{place.name}, submit to start"
+    where = f"{place.name} with {broker}" if broker else place.name
+    name = f"{where}, submit to start"
     yield Measured(f"{name} of the function, p50", quantile(began, 0.5), "ms", _TARGET_50)
     yield Measured(f"{name} of the function, p99", quantile(began, 0.99), "ms", _TARGET_99)
     yield Measured(f"{name} (started_at), p50", quantile(started, 0.5), "ms", _TARGET_50)
     yield Measured(f"{name} (started_at), p99", quantile(started, 0.99), "ms", _TARGET_99)
-    yield Measured(f"{place.name}, created_at to started_at, p50", quantile(waited, 0.5), "ms")
-    yield Measured(f"{place.name}, created_at to started_at, p99", quantile(waited, 0.99), "ms")
-    yield Measured(f"{place.name}, POST /jobs on an idle system, p50", quantile(sent.milliseconds, 0.5), "ms")
+    yield Measured(f"{where}, created_at to started_at, p50", quantile(waited, 0.5), "ms")
+    yield Measured(f"{where}, created_at to started_at, p99", quantile(waited, 0.99), "ms")
+    yield Measured(f"{where}, POST /jobs on an idle system, p50", quantile(sent.milliseconds, 0.5), "ms")

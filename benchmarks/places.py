@@ -22,7 +22,7 @@ from persistence.batches import run
 from persistence.database import Database
 from persistence.settings import DatabaseSettings
 from persistence.verify import verify
-from tests import postgres, services
+from tests import postgres, rabbitmq, redis, services
 
 ROOT = Path(__file__).resolve().parent.parent
 _PARTING_SECONDS = 60
@@ -62,6 +62,15 @@ class Place:
         if self.database.is_sqlite:
             return f"(julianday({column}) - 2440587.5) * 86400.0"
         return f"CAST(extract(epoch FROM {column}) AS float8)"
+
+    @contextmanager
+    def broker(self, name: str) -> Iterator[dict[str, str]]:
+        """Run a private broker; gives the settings with which processes use it, none for the SQL broker's empty name."""
+        if not name:
+            yield {}
+            return
+        with {"RabbitMQ": rabbitmq.private, "Redis": redis.private}[name]() as broker:
+            yield {"broker_url": broker.url}
 
     def compile(self) -> None:
         """Compile our modules, as an installation does, so that no start is measured that has to."""

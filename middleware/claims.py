@@ -5,10 +5,11 @@ import structlog
 from dramatiq.middleware import Middleware, MiddlewareError, SkipMessage
 
 from middleware import attempt as attempts
+from middleware.arrivals import hint_of
 from middleware.lifecycle import Lifecycle
 from middleware.pulse import hand_back
 from persistence.errors import DatabaseUnavailableError
-from persistence.ids import is_id
+from persistence.turn import wait_for
 
 log = structlog.get_logger(__name__)
 
@@ -24,38 +25,40 @@ class Claims(Middleware):
         self._lifecycle = lifecycle
 
     def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.broker.MessageProxy) -> None:
-        """Begin the attempt of a claim, which the SQL broker's message brings along and others ask for here.
+        """Begin the attempt of a claim, which the SQL broker's message brings along and others have asked for, or ask for here.
 
         :raises SkipMessage: the claim is not to be had, or no longer this process's.
         :raises ClaimUnavailableError: the database is away.
         """
         del broker
-        process = self._lifecycle.process
-        attempt = getattr(message, "attempt", None)
-        if attempt is None:
-            attempt = self._by_message(message)
-        if attempt is None or not process.hand.start(attempt):
-            raise SkipMessage
+        hand = self._lifecycle.process.hand
+        try:
+            attempt = getattr(message, "attempt", None) or self._by_message(message)
+            if attempt is None or not hand.start(attempt):
+                raise SkipMessage
+        finally:
+            if getattr(message, "arrived", False):
+                hand.leave(was_parked=getattr(message, "claim", None) is None)
         attempts.begin(attempt)
 
     def _by_message(self, message: dramatiq.broker.MessageProxy) -> attempts.Attempt | None:
         process = self._lifecycle.process
-        match message.args:
-            case [str(job_id), int(dispatch_no)] if is_id(job_id) and 0 <= dispatch_no < 2**31:
-                pass
-            case _:
-                log.warning("message.refused", actor=message.actor_name)
-                return None
+        hint = hint_of(message)
+        if hint is None:
+            log.warning("message.refused", actor=message.actor_name)
+            return None
         try:
-            claim = process.ledger.claim(job_id, dispatch_no)
+            asked = getattr(message, "claim", None)
+            attempt: attempts.Attempt | None = None if asked is None else wait_for(asked)
+            if attempt is None:  # nobody has asked, or it was not to be claimed ahead of a thread
+                attempt = wait_for(process.ledger.ask(*hint, hold=process.hand.hold))
         except DatabaseUnavailableError as error:
             raise ClaimUnavailableError from error
-        if claim is None:
+        if attempt is None:
             return None
-        attempt = process.hand.hold(claim)
-        if claim.type != message.actor_name:
+        if attempt.claim.type != message.actor_name:
             # The claim was good and the message is not: the job is for the actor of its own type.
-            log.warning("message.refused", actor=message.actor_name, type=claim.type)
+            log.warning("message.refused", actor=message.actor_name, type=attempt.claim.type)
             if process.hand.drop(attempt):
                 process.ledger.finish(hand_back(attempt, "message for another actor"))
             return None

@@ -38,6 +38,9 @@ class Hand:
         self._delivered: dict[str, deque[Attempt]] = {}
         self._running = 0
         self._waiting = 0
+        self._arrived = 0
+        self._parked = 0
+        self._room_is_wanted = False
         self._cost: dict[str, float] = {}
         self._closed = False
 
@@ -49,7 +52,7 @@ class Hand:
             if self._closed or not self._queues:
                 return None
             idle = self._threads - self._running - self._waiting
-            fast = [kind for kind, seconds in self._cost.items() if seconds < _FAST_SECONDS]
+            fast = self._fast()
             ahead = self._ahead(fast)
             room = idle + ahead
             if room <= 0 or (idle <= 0 and room * 2 < ahead):
@@ -98,6 +101,55 @@ class Hand:
             self._changed.wait_for(lambda: waiting or self._closed, timeout_seconds)
             return waiting.popleft() if waiting and not self._closed else None
 
+    # Messages of other brokers, from their arrival until a thread has begun with them.
+
+    def arrive(self, kind: str) -> bool | None:
+        """Take note of a message, and say how its job may be claimed now.
+
+        :returns: True ahead of a free thread, False for one that is free; None: a thread is to ask when it gets there.
+        """
+        with self._changed:
+            free, fast = self._free(), self._fast()
+            self._arrived += 1
+            if free > 0 and not self._closed:
+                return False
+            if kind in fast and free + self._ahead(fast) > 0 and not self._closed:
+                return True
+            self._parked += 1
+            return None
+
+    def leave(self, *, was_parked: bool) -> None:
+        """Take note that a thread has begun with a message, or has found that there is nothing to begin.
+
+        :param was_parked: whether the thread itself was to ask for the claim.
+        """
+        with self._changed:
+            self._arrived -= 1
+            self._parked -= was_parked
+            if self._room_is_wanted:
+                self._changed.notify_all()
+
+    def room(self, timeout_seconds: float) -> int:
+        """Wait until there is room for messages that are not yet here.
+
+        :returns: for how many; 0 when the time is up.
+        """
+        with self._changed:
+            self._room_is_wanted = True
+            self._changed.wait_for(lambda: self._closed or self._room() > 0, timeout_seconds)
+            self._room_is_wanted = False
+            return 0 if self._closed else max(0, self._room())
+
+    def _free(self) -> int:
+        return self._threads - self._running - self._arrived
+
+    def _room(self) -> int:
+        # Whether a message is of a fast type is seen when it is here: no more than one a thread may turn out to have to wait.
+        return min(self._free() + self._ahead(self._fast()), self._threads - self._parked)
+
+    def _fast(self) -> list[str]:
+        return [kind for kind, seconds in self._cost.items() if seconds < _FAST_SECONDS]
+
     # The course of an attempt.
 
     def hold(self, claim: Taken) -> Attempt:
@@ -128,7 +180,7 @@ class Hand:
             kind = attempt.claim.type
             known = self._cost.get(kind)
             self._cost[kind] = seconds if known is None else known + _FORGETTING * (seconds - known)
-            if self._closed:
+            if self._closed or self._room_is_wanted:
                 self._changed.notify_all()
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:

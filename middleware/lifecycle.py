@@ -10,7 +10,7 @@ from dramatiq.middleware import Middleware
 from middleware import logs
 from middleware.process import WorkerProcess
 from middleware.settings import LogSettings
-from persistence.environment import check_names, load
+from persistence.environment import SettingsError, check_names, load
 from persistence.settings import environment_names
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,9 @@ class Lifecycle(Middleware):
         try:
             self._process = self._build(worker.worker_threads, worker.consumer_whitelist)
             self._process.start()
+        except SettingsError as error:
+            # The edge of the process: what the operator has to change is said in one line, and a traceback would hide it.
+            raise SystemExit(f"greenroom: {error}") from None
         except Exception as error:
             # Dramatiq would log this and let a worker go on that can do nothing: better none at all.
             raise CannotStartError(error) from error

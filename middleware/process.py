@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -40,7 +40,7 @@ class WorkerProcess:
     :param database: its own connections.
     :param threads: how many jobs it works on at a time.
     :param types: the queue of each job type that it performs.
-    :param publish: hands a message to the broker; None for the SQL broker, whose queue is the jobs table.
+    :param publish: hands messages to the broker; None for the SQL broker, whose queue is the jobs table.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WorkerProcess:
         database: Database,
         threads: int,
         types: Mapping[str, str],
-        publish: Callable[[Taken], None] | None = None,
+        publish: Callable[[Sequence[Taken]], None] | None = None,
         on_fatal: Callable[[BaseException], None] = end_process,
     ) -> None:
         self.settings = settings
@@ -59,7 +59,9 @@ class WorkerProcess:
         self._types = dict(types)
         worker_id = self._register()
         self.hand = Hand(settings, worker_id=worker_id, threads=threads, types=types)
-        self._outbox = None if publish is None else Outbox(settings, hand=self.hand, types=types, publish=publish)
+        self._outbox = None
+        if publish is not None:
+            self._outbox = Outbox(settings, hand=self.hand, types=types, publish=publish, on_fatal=on_fatal)
         self._notifier = Notifier(database)
         self.ledger = Ledger(
             database,
@@ -79,7 +81,7 @@ class WorkerProcess:
             settings,
             database=database,
             worker_id=lambda: self.ledger.worker_id,
-            publish=None if self._outbox is None else self._outbox.deliver,
+            outbox=self._outbox,
             on_work=self._on_work,
             on_fatal=on_fatal,
         )

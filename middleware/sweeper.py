@@ -7,10 +7,10 @@ from functools import partial
 
 import structlog
 
+from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
 from persistence import dependencies, due, orphans, prune, rescue, resend, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
-from persistence.dispatch import Taken
 
 _PRUNE_EVERY_SECONDS = 30.0
 _MOST_CHUNKS = 20
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """A thread in every worker; each step is one short transaction, safe when several sweepers do it at once.
 
-    :param publish: sends the message of a job again; None where the broker has no messages of its own.
+    :param outbox: sends messages again; None where the broker has no messages of its own.
     :param on_work: called when a step has put jobs into the lanes.
     """
 
@@ -31,14 +31,14 @@ class Sweeper:
         *,
         database: Database,
         worker_id: Callable[[], str | None],
-        publish: Callable[[list[Taken]], None] | None,
+        outbox: Outbox | None,
         on_work: Callable[[], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
         self._database = database
         self._worker_id = worker_id
-        self._publish = publish
+        self._outbox = outbox
         self._on_work = on_work
         self._on_fatal = on_fatal
         self._closed = threading.Event()
@@ -121,13 +121,15 @@ class Sweeper:
                     log.error("worker.dead", worker=worker_id, silent_seconds=round(now - since, 1))
 
     def _resend(self) -> int:
-        if self._publish is None:
+        if self._outbox is None:
             return self._repeat(resend.take_back)
+        if self._outbox.is_away:
+            return 0  # each re-send doubles the wait for the next one
         with self._database.write() as session:
             overdue = resend.overdue(session, after_seconds=self._settings.resend_seconds)
         if overdue:
             log.warning("sweeper.resent", messages=len(overdue))
-            self._publish(overdue)
+            self._outbox.deliver(overdue)
         return 0
 
     def _fail_unknown_types(self) -> None:

@@ -1,6 +1,6 @@
 """An attempt's beginning and end: the claim on a message, and the outcome behind the fence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -78,15 +78,23 @@ class Outcome(msgspec.Struct, frozen=True):
         return _STATUS[self.ending] in FINAL
 
 
-def claim(session: Session, worker_id: str, messages: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Taken]:
+def claim(
+    session: Session,
+    worker_id: str,
+    messages: Sequence[tuple[str, int]],
+    *,
+    ahead: Collection[tuple[str, int]] = (),
+) -> dict[tuple[str, int], Taken]:
     """Claim the jobs that messages name, where the message is the last one sent and its slot still stands.
 
     :param messages: job id and dispatch number of each.
-    :returns: the claims, by message; a message that is not among them is a duplicate or an old one.
+    :param ahead: those of them for which no thread is free yet: of these only jobs that may be claimed ahead.
+    :returns: the claims, by message; a message that is not among them is a duplicate, an old one or not to be claimed ahead.
     """
     if not messages:
         return {}
-    batch = Batch(session, "b", {"id": "uuid", "dispatch_no": "int"}, messages)
+    rows_of = [(job_id, dispatch_no, (job_id, dispatch_no) in ahead) for job_id, dispatch_no in messages]
+    batch = Batch(session, "b", {"id": "uuid", "dispatch_no": "int", "ahead": "boolean"}, rows_of)
     now = run(session, "SELECT clock_timestamp()").scalar_one()
     rows = run(
         session,
@@ -94,12 +102,15 @@ def claim(session: Session, worker_id: str, messages: Sequence[tuple[str, int]])
             seq = jobs.seq + 1, started_at = :now, progress_percent = 0, progress_note = NULL
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.dispatch_no = b.dispatch_no
         AND {word("jobs.status")} = 'queued' AND {flag("jobs.slot")} = 1
+        AND (NOT b.ahead OR (jobs.rescues = 0 AND jobs.max_attempts - jobs.attempt >= 2))
         AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL) RETURNING {RETURNED}""",
         worker=worker_id,
         now=now,
         **batch.parameters,
     )
     claims = {(taken.id, taken.dispatch_no): taken for taken in map(taken_from, rows)}
+    for message in claims.keys() & set(ahead):
+        claims[message] = msgspec.structs.replace(claims[message], ahead=True)
     transitions.record(session, [job_id for job_id, _ in claims], before=Status.QUEUED, now=now)
     return claims
 

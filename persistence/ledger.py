@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from persistence import admission, attempts, counters, dependencies, dispatch, d
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
 from persistence.inbox import Inbox
-from persistence.turn import Call, Done, Message, Request, Source, Turn, answer, refuse
+from persistence.turn import Call, Done, Message, Request, Source, Turn, refuse, wait_for
 
 _ROUNDS_BEFORE_WAITING = 3
 _LOCK_SECONDS = 0.2
@@ -85,14 +86,17 @@ class Ledger:
         admitted: admission.Admitted = self._wait(entry, timeout_seconds)
         return admitted
 
-    def claim(self, job_id: str, dispatch_no: int, *, timeout_seconds: float = 30.0) -> dispatch.Taken | None:
-        """Claim the job of a message and wait for the commit.
+    def ask(self, job_id: str, dispatch_no: int, *, hold: Callable[[dispatch.Taken], Any], ahead: bool = False) -> "Future[Any]":
+        """Ask for the claim of a message's job without waiting for it.
 
-        :returns: None when the message is a duplicate or an old one.
+        :param hold: called with the claim, on the ledger's thread, before the future has its answer.
+        :param ahead: no thread is free for it yet, so only a job that may be claimed ahead is to be claimed.
+        :returns: what `hold` returns; None when the message is a duplicate or an old one, or its job is to wait for a thread.
+        :raises DatabaseUnavailableError: nothing is written any more.
         """
-        entry = Message(job_id, dispatch_no)
-        claimed: dispatch.Taken | None = self._wait(entry, timeout_seconds)
-        return claimed
+        entry = Message(job_id, dispatch_no, hold, ahead)
+        self._inbox.put(entry)
+        return entry.future
 
     def write(self, write: Callable[[Session], Any], *, timeout_seconds: float = 30.0) -> Any:
         """Run a write in a transaction of this thread and wait for the commit.
@@ -120,13 +124,9 @@ class Ledger:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def _wait(self, entry: Request | Message | Call, timeout_seconds: float) -> Any:
+    def _wait(self, entry: Request | Call, timeout_seconds: float) -> Any:
         self._inbox.put(entry)
-        try:
-            return entry.future.result(timeout_seconds)
-        except TimeoutError as error:
-            entry.future.cancel()
-            raise DatabaseUnavailableError from error
+        return wait_for(entry.future, timeout_seconds)
 
     # The writer's own thread.
 
@@ -225,8 +225,7 @@ class Ledger:
         if self._source is not None:
             self._source.settle(done.written.outcomes)
             self._source.deliver(taken)
-        for future, value in done.answers:
-            answer(future, value)
+        done.tell()
         if done.written.submissions and self._after_commit is not None:
             self._after_commit()
 
@@ -245,9 +244,10 @@ class Ledger:
             done.written.outcomes, done.written.submissions = outcomes, submissions
             done.answers += zip((entry.future for entry in submissions), admitted, strict=True)
         if turn.messages and self.worker_id is not None:
-            claims = attempts.claim(session, self.worker_id, [(m.job_id, m.dispatch_no) for m in turn.messages])
+            asked, ahead = turn.asked()
+            claims = attempts.claim(session, self.worker_id, asked, ahead=ahead)
             # A message that came twice is answered once: two threads must not work on one claim.
-            done.answers += [(m.future, claims.pop((m.job_id, m.dispatch_no), None)) for m in turn.messages]
+            done.claims = [(m, claims.pop((m.job_id, m.dispatch_no), None)) for m in turn.messages]
         done.answers += [(call.future, call.write(session)) for call in turn.calls]
         return done
 

@@ -52,11 +52,22 @@ class Request:
 
 @dataclass(slots=True)
 class Message:
-    """A message whose claim a worker thread waits for."""
+    """A message whose claim somebody waits for.
+
+    :param hold: takes the claim in hand before whoever waits hears of it; else the pulse would hand it back as unknown.
+    :param ahead: no thread is free for it yet.
+    """
 
     job_id: str
     dispatch_no: int
-    future: "Future[dispatch.Taken | None]" = field(default_factory=Future)
+    hold: Callable[[dispatch.Taken], Any]
+    ahead: bool = False
+    future: "Future[Any]" = field(default_factory=Future)
+
+    def answer(self, claim: dispatch.Taken | None) -> None:
+        """Give whoever waits the claim, unless nobody does any more: then it stands in nobody's hand and goes back."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(None if claim is None else self.hold(claim))
 
 
 @dataclass(slots=True)
@@ -70,6 +81,11 @@ class Turn:
 
     def __bool__(self) -> bool:
         return bool(self.outcomes or self.submissions or self.messages or self.calls)
+
+    def asked(self) -> tuple[list[tuple[str, int]], set[tuple[str, int]]]:
+        """List the messages whose claims are asked for, each once, and say for which of them no thread is free."""
+        messages = {(message.job_id, message.dispatch_no): message.ahead for message in self.messages}
+        return list(messages), {message for message, is_ahead in messages.items() if is_ahead}
 
     def forget_who_gave_up(self) -> None:
         """Leave out what nobody waits for any more: who was told that it did not work must not find it done later."""
@@ -90,6 +106,14 @@ class Done:
 
     written: Turn
     answers: "list[tuple[Future[Any], Any]]" = field(default_factory=list)
+    claims: "list[tuple[Message, dispatch.Taken | None]]" = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Give out the answers."""
+        for message, claim in self.claims:
+            message.answer(claim)
+        for future, value in self.answers:
+            answer(future, value)
 
 
 def answer(future: "Future[Any]", value: Any) -> None:
@@ -109,3 +133,16 @@ def refuse(future: "Future[Any]", error: Exception) -> None:
         unavailable.__cause__ = error
         error = unavailable
     answer(future, error)
+
+
+def wait_for(future: "Future[Any]", timeout_seconds: float = 30.0) -> Any:
+    """Wait for an answer.
+
+    :raises DatabaseUnavailableError: none came within the time, and none will.
+    """
+    try:
+        return future.result(timeout_seconds)
+    except TimeoutError as error:
+        if not future.cancel():  # it came at the last moment
+            return future.result()
+        raise DatabaseUnavailableError from error

@@ -35,13 +35,13 @@ class House:
     """An installation of the test's own.
 
     :param url: its database.
-    :param broker: `stub` for a broker with messages; else the SQL broker.
+    :param broker: `sql` for the SQL broker, `stub` for one with messages in memory, or the URL of another one.
     """
 
     def __init__(self, url: str, *, broker: str = "sql", **settings: Any) -> None:
         self.database = Database(DatabaseSettings(), url=url)
         self.fatal: list[BaseException] = []
-        broker_url = "stub://" if broker == "stub" else None
+        broker_url = {"sql": None, "stub": "stub://"}.get(broker, broker)
         self.installation = Installation(
             WorkerSettings(**SETTINGS | settings),
             ActorSettings(broker_url=broker_url),

@@ -18,7 +18,7 @@ from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, DatabaseUnavailableError
 from persistence.ids import new_id
 from persistence.ledger import Ledger
-from persistence.turn import Turn
+from persistence.turn import Turn, wait_for
 from tests import factories, waiting
 
 _ERROR = '{"type":"ValueError","message":"no","retryable":true,"attempt":1}'
@@ -95,6 +95,11 @@ def asked(ledger: Ledger, call: Callable[[], Any], pending: int) -> "threading.T
     thread.start()
     waiting.until(lambda: pending_of(ledger) >= pending, "pending entry")
     return thread
+
+
+def claimed(ledger: Ledger, sent: dispatch.Taken, timeout_seconds: float = 30) -> dispatch.Taken | None:
+    """Claim by a message, and wait for the commit."""
+    return wait_for(ledger.ask(sent.id, sent.dispatch_no, hold=lambda claim: claim), timeout_seconds)
 
 
 def pending_of(ledger: Ledger) -> int:
@@ -312,7 +317,7 @@ def test_a_message_that_came_twice_is_claimed_once(bench: Bench) -> None:
         (sent,) = factories.take(session, None, mode=dispatch.Mode.SEND)
     ledger = bench.ledger(worker_id)
     answers: list[dispatch.Taken | None] = []
-    threads = [asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), copies) for copies in (1, 2, 3)]
+    threads = [asked(ledger, lambda: answers.append(claimed(ledger, sent)), copies) for copies in (1, 2, 3)]
     # when
     ledger.start()
     for thread in threads:
@@ -461,7 +466,7 @@ def test_a_claim_whose_reply_was_lost_is_nobodys(bench: Bench, monkeypatch: pyte
     ledger = bench.ledger(worker_id)
     lost = ReplyLost(bench.database, monkeypatch)
     answers: list[dispatch.Taken | None] = []
-    thread = asked(ledger, lambda: answers.append(ledger.claim(sent.id, sent.dispatch_no)), 1)
+    thread = asked(ledger, lambda: answers.append(claimed(ledger, sent)), 1)
 
     ledger.start()
     thread.join()
@@ -588,7 +593,7 @@ class TestLockedUser:
             ledger.finish(factories.outcome(locked, Ending.COMPLETED, result="1"))
             for number in range(10):
                 assert ledger.write(lambda _, number=number: number, timeout_seconds=3) == number
-            assert ledger.claim(sent.id, sent.dispatch_no, timeout_seconds=3) is not None
+            assert claimed(ledger, sent, 3) is not None
         assert ledger.flush(10)
 
     def test_is_served_between_short_locks(self, bench: Bench) -> None:

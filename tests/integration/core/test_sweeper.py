@@ -1,6 +1,7 @@
 """The sweeper: who is dead, what is forgotten, and what nobody can perform."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def make(database: Database) -> Iterator[Callable[..., Sweeper]]:
 
     def make(worker_id: str | None = None, **words: Any) -> Sweeper:
         settings = {"lease_seconds": LEASE, "heartbeat_seconds": 1, "sweep_seconds": 0.01, "unknown_type_seconds": 60}
-        parts: dict[str, Any] = {"publish": None, "on_work": lambda: None, "on_fatal": lambda _: None} | words
+        parts: dict[str, Any] = {"outbox": None, "on_work": lambda: None, "on_fatal": lambda _: None} | words
         sweeper = Sweeper(
             WorkerSettings(**settings | parts.pop("settings", {})), database=database, worker_id=lambda: worker_id, **parts
         )
@@ -185,7 +186,8 @@ def test_messages_that_nobody_claims_are_sent_again(database: Database, make: Ca
     with database.write() as session:
         factories.submit(session, factories.user(session))
         (sent,) = factories.take(session, None, mode=dispatch.Mode.SEND)
-    sweeper = make(publish=published.extend, settings={"resend_seconds": 60})
+    outbox = SimpleNamespace(is_away=False, deliver=published.extend)
+    sweeper = make(outbox=outbox, settings={"resend_seconds": 60})
 
     def back(seconds: int) -> None:
         with database.write() as session:

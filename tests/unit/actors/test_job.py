@@ -304,7 +304,7 @@ def test_a_submission_takes_the_types_word(installation: Installation) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("amqps", "needs to be"),
+        ("amqps", "needs to start with"),
         ("no.such.module:make", "cannot be used"),
         ("actors.registry:nothing", "cannot be used"),
         ("tests.unit.actors.test_job:installed", "does not make a Dramatiq broker"),
