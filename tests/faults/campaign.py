@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -17,8 +18,8 @@ from typing import Any
 import psycopg
 
 from tests.faults.row import ROWS, Row
-from tests.faults.servers import postgres
-from tests.faults.trial import ROOT, FaultError, Setup, Trial
+from tests.faults.servers import broker, postgres
+from tests.faults.trial import PATIENCE, ROOT, FaultError, Setup, Trial
 
 EFFECTS = "CREATE TABLE faults_effects (job_id varchar(36) NOT NULL, claim_no integer NOT NULL)"
 TEMPLATE = "faults_template"
@@ -65,6 +66,9 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
             known["postgres"] = {
                 "folder": str(server.folder), "port": server.port, "password": server.password, "template": TEMPLATE,
             }  # fmt: skip
+        for kind in sorted({setup.broker for setup in setups} - {"sql"}):
+            sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-faults-")))
+            known[kind] = stack.enter_context(broker(kind, sockets / "control"))
         yield known
 
 
@@ -87,7 +91,7 @@ def hold(row: Row, setup: Setup, known: dict[str, Any], folder: Path, *, seed: i
     place.mkdir(parents=True)
     task = {"row": row.id, "setup": setup.name, "folder": str(place), "servers": known, "seed": seed}
     task |= {"is_long": is_long, "without": without}
-    deadline = row.deadline_seconds * (20 if is_long else 1)
+    deadline = row.deadline_seconds * PATIENCE * (20 if is_long else 1)
     began = time.monotonic()
     with (place / "trial.log").open("wb") as log:
         child = subprocess.Popen(
@@ -154,7 +158,5 @@ def trial(task: dict[str, Any]) -> None:
         result.words = [*stage.verdict.problems, *result.words]
     if result.status != "could not be injected here":
         result.status = "fail" if result.violations else "pass"
-    if stage._load is not None:
-        result.figures["errors"] = dict(stage.load.errors)
-        result.figures["unresolved"] = stage.load.unresolved
+    result.figures |= {"errors": dict(stage.load.errors), "unresolved": stage.load.unresolved}
     (folder / "result.json").write_text(json.dumps(asdict(result)))

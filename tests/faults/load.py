@@ -168,7 +168,8 @@ class Load:
             return f"{user}-{self._numbers}"
 
     def _note(self, user: str, id: str, token: str, key: str | None) -> None:
-        line = {"id": id, "user": user, "tenant": self._users[user][0], "token": token, "key": key}
+        now = time.clock_gettime(time.CLOCK_MONOTONIC)
+        line = {"id": id, "user": user, "tenant": self._users[user][0], "token": token, "key": key, "t": now}
         with self._lock:
             self.answers += 1
             self._log.write(json.dumps(line) + "\n")

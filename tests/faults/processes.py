@@ -69,6 +69,11 @@ class Process:
         ):
             self.start()
 
+    def resume(self) -> None:
+        """Start what was stopped, and keep it going again."""
+        self.start()
+        self.is_wanted = True
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         with suppress(ProcessLookupError):

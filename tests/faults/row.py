@@ -30,7 +30,7 @@ class Row:
     figures: tuple[str, ...] = ()
     databases: frozenset[str] = BOTH
     brokers: frozenset[str] = ANY
-    deadline_seconds: float = 120.0
+    deadline_seconds: float = 200.0
     is_long_only: bool = False
 
 

@@ -2,13 +2,17 @@
 
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.postgres import ROLE, UnavailableError, _free_port, _unprivileged, server_binaries
+from tests import rabbitmq, redis
+from tests.keeping import Server, free_port
+from tests.postgres import ROLE, UnavailableError, _unprivileged, server_binaries
 
 _CONFIGURATION = """
 port = {port}
@@ -42,7 +46,7 @@ class PostgresServer:
 
         :raises UnavailableError: there are no binaries, or they do not make one.
         """
-        server = cls(folder, port=_free_port(), password=secrets.token_hex(16))
+        server = cls(folder, port=free_port(), password=secrets.token_hex(16))
         identity = _unprivileged()
         (folder / "password").write_text(server.password)
         if identity:
@@ -95,3 +99,49 @@ def postgres(folder: Path | None = None) -> Iterator[PostgresServer]:
     finally:
         server.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def broker(kind: str, control: Path) -> Iterator[dict[str, str]]:
+    """Run a broker's server for the length of a block; trials stop and start it over a socket.
+
+    :param control: the path of that socket.
+    :returns: what a trial needs to know of it.
+    """
+    with rabbitmq.private() if kind == "rabbitmq" else redis.private() as server, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(control))
+        listener.listen()
+        threading.Thread(target=_obey, args=(listener, server), name=f"control-{kind}", daemon=True).start()
+        yield {"url": server.url, "control": str(control)}
+
+
+def tell(control: str, word: str) -> None:
+    """Have the campaign do something to a broker, and wait until it is done.
+
+    :param word: stop, kill, start, wipe, alarm or calm.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(120)
+        connection.connect(control)
+        connection.sendall(word.encode())
+        said = connection.recv(1000).decode()
+        assert said == "done", said
+
+
+def _obey(listener: socket.socket, server: Server) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            word = connection.recv(100).decode()
+            try:
+                if word in {"alarm", "calm"}:
+                    assert isinstance(server, rabbitmq.Rabbit)
+                    server.control("set_disk_free_limit", "1000GB" if word == "alarm" else "50MB")
+                else:
+                    getattr(server, word)()
+                connection.sendall(b"done")
+            except Exception as error:
+                connection.sendall(repr(error).encode()[:900])

@@ -18,9 +18,10 @@ from typing import Any
 import psycopg
 
 from tests.acceptance.greenroom_up import children, free_port
+from tests.faults import messages
 from tests.faults.load import ADMIN_KEY, TENANTS, Caller, Load
 from tests.faults.processes import Keeper, Process, api_command, worker_command
-from tests.faults.servers import PostgresServer
+from tests.faults.servers import PostgresServer, tell
 
 ROOT = Path(__file__).parents[2]
 # Everything that takes its time in production is scaled down so that a fault and its recovery fit into seconds.
@@ -41,6 +42,8 @@ TIER = {
     "submits_per_minute": 1_000_000, "weight": 1,
 }  # fmt: skip
 _LOOK_SECONDS = 0.05
+# On a machine that is busy with other things everything may take so many times longer before it counts as missing.
+PATIENCE = float(os.environ.get("GREENROOM_TEST_PATIENCE", "1"))
 _START_SECONDS = 40.0
 
 
@@ -97,8 +100,10 @@ class Trial:
         self._servers = servers
         self._faults = (folder / "faults.log").open("a", buffering=1)
         self.database_url = self._new_database()
+        if setup.broker != "sql":
+            messages.empty(setup.broker, servers[setup.broker]["url"])
         self.api: Process | None = None
-        self._load: Load | None = None
+        self.load = Load(self.port, folder / "client.log", self.users, seed=seed)
         self.threads = 4
 
     def _new_database(self) -> str:
@@ -175,13 +180,6 @@ class Trial:
         admin.close()
         return made
 
-    @property
-    def load(self) -> Load:
-        """The callers; made when the first of them is wanted."""
-        if self._load is None:
-            self._load = Load(self.port, self.folder / "client.log", self.users, seed=self.seed)
-        return self._load
-
     def api_child(self) -> int:
         """Find the process that serves the API, below the one that watches it."""
         assert self.api is not None
@@ -210,6 +208,15 @@ class Trial:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    @property
+    def broker_url(self) -> str:
+        """Where the broker is reached."""
+        return str(self._servers[self.setup.broker]["url"])
+
+    def tell_broker(self, word: str) -> None:
+        """Have something done to the broker's server: stop, kill, start, wipe, alarm, calm."""
+        tell(self._servers[self.setup.broker]["control"], word)
+
     # What is seen from outside.
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -237,7 +244,7 @@ class Trial:
 
         :raises FaultError: it did not come.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             with suppress(psycopg.OperationalError, sqlite3.OperationalError):
                 if found := look():

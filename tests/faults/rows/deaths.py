@@ -49,7 +49,7 @@ def die_after_claim(trial: Trial) -> None:
     trial.start_worker(FAULTS_FAILPOINTS="after_claim=kill@5")
     trial.begin(workers=1)
     trial.load.start(rate=40, ms=(20, 100))
-    _let_die(trial, 40 if trial.is_long else 4)
+    let_die(trial, 40 if trial.is_long else 4)
 
 
 @row(
@@ -63,7 +63,7 @@ def die_after_outcome(trial: Trial) -> None:
     trial.start_worker(FAULTS_FAILPOINTS="after_outcome=kill@10")
     trial.begin(workers=1)
     trial.load.start(rate=40, ms=(20, 100))
-    _let_die(trial, 40 if trial.is_long else 4)
+    let_die(trial, 40 if trial.is_long else 4)
     completed = trial.query("SELECT job_id, claim_no FROM transitions WHERE to_status = 'completed'")
     final = {str(job): claim for job, claim in completed}
     reruns = sum(
@@ -73,18 +73,19 @@ def die_after_outcome(trial: Trial) -> None:
     trial.expect(reruns == 0, f"{reruns} executions began after the job's result was committed")
 
 
-def _let_die(trial: Trial, times: int) -> None:
+def let_die(trial: Trial, times: int) -> None:
     """Wait until the failpoint has struck so often, then let its worker live without it."""
     dying = trial.workers[0]
-    trial.wait(lambda: _strikes(trial) >= times, f"{times} deaths at the failpoint", seconds=60 + 5 * times)
+    trial.wait(lambda: strikes(trial) >= times, f"{times} deaths at the failpoint", seconds=60 + 5 * times)
     dying.is_wanted = False
     trial.load.stop()
     dying.stop()
     trial.drain()
-    trial.figure("kills", _strikes(trial))
+    trial.figure("kills", strikes(trial))
 
 
-def _strikes(trial: Trial) -> int:
+def strikes(trial: Trial) -> int:
+    """Count how often a failpoint has struck."""
     return sum(line["e"] == "failpoint" for line in trial.executions())
 
 
@@ -103,8 +104,7 @@ def restart(trial: Trial) -> None:
         _wait_until_busy(trial, worker.working)
         trial.fault("SIGTERM")
         exits.append(worker.stop())
-        worker.is_wanted = True
-        worker.start()
+        worker.resume()
         trial.wait_for_workers(2)
     burned = trial.count("SELECT count(*) FROM transitions WHERE reason IN ('worker lost', 'retry')")
     trial.figure("restarts", len(exits))
@@ -130,5 +130,4 @@ def _second_signal(trial: Trial) -> None:
     worker.signal(signal.SIGTERM)
     trial.expect(worker.wait(12) is not None, "a worker lived on after its second SIGTERM")
     trial.figure("second_signal_exit", time.monotonic() - began)
-    worker.is_wanted = True
-    worker.start()
+    worker.resume()

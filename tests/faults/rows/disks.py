@@ -19,7 +19,8 @@ _MEBIBYTES = {"sqlite": 24, "postgresql": 220}
 @row(
     "F15", "the database's disk is full (tmpfs), and has room again later",
     "503 and never a 2xx that is not committed; no hang",
-    deadline_seconds=200, figures=("refused_with_503", "accepted_while_full", "slowest_answer", "server_restarts", "recovered_in"),
+    deadline_seconds=200,
+    figures=("refused_with_503", "accepted_while_full", "slowest_answer", "server_restarts", "recovered_in"),
 )  # fmt: skip
 def fill_disk(trial: Trial) -> None:
     """Fill what is left of the disk, go on submitting, and delete the ballast."""

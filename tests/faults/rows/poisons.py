@@ -1,10 +1,13 @@
 """Jobs that end their process, in every way there is, and what others in the same house notice of it."""
 
+import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from tests.faults import messages
 from tests.faults.row import row
 from tests.faults.trial import Trial
 
@@ -124,4 +127,25 @@ def garbage(trial: Trial) -> None:
 
 
 def _send_garbage(trial: Trial) -> None:
-    raise NotImplementedError("garbage messages need the message brokers' rows")
+    hint = {
+        "queue_name": "default",
+        "actor_name": "faults.work",
+        "kwargs": {},
+        "options": {},
+        "message_id": "x",
+        "message_timestamp": 0,
+    }
+    unknown = "01a20480-0000-7000-8000-000000000000"
+    envelopes: list[Any] = [
+        hint | {"args": [unknown, 1]}, hint | {"args": [unknown, -1]}, hint | {"args": ["no id", 1]},
+        hint | {"args": [unknown, 2**40]},
+        hint | {"args": [unknown, 1], "actor_name": "nobody.knows"}, hint | {"args": [unknown, 1], "queue_name": "elsewhere"},
+        hint | {"args": [unknown, 1], "options": {"eta": 2**50}}, hint | {"args": []}, [], 1, None, "text", {"a": 1},
+    ]  # fmt: skip
+    bodies = [json.dumps(envelope).encode() for envelope in envelopes]
+    bodies += [b"", b"\0", b"\xff\xfe garbage", b"{" * 50_000, b"\x80\x04\x95pickle", b"[" + b"9" * 100_000 + b"]"]
+    for _ in range(3):
+        messages.put(trial.setup.broker, trial.broker_url, "default", bodies)
+        for _ in bodies:
+            trial.fault("garbage message")
+        time.sleep(0.5)

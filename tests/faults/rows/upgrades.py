@@ -28,8 +28,7 @@ def upgrade(trial: Trial) -> None:
         for process in [*trial.workers, trial.api]:
             assert process is not None
             process.stop()
-            process.is_wanted = True
-            process.start()
+            process.resume()
             trial.wait(trial.is_ready, "answer of the API", seconds=40)
         trial.wait_for_workers(2)
     trial.drain()
