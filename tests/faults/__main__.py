@@ -4,16 +4,23 @@ import argparse
 import json
 import random
 import sys
+import threading
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tests.faults.rows  # noqa: F401 - enters the rows
 from tests.faults import campaign, report
+from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
 from tests.faults.row import ROWS
 from tests.faults.trial import ROOT, Setup
 
-SETUPS = ("sqlite+sql", "postgresql+sql")
+# Every row runs on the first two; on the third one what only it can show.
+SETUPS, FILLING = ("sqlite+sql", "postgresql+rabbitmq"), ("postgresql+redis",)
+
+_printing = threading.Lock()
 
 
 def main() -> int:
@@ -21,55 +28,77 @@ def main() -> int:
     if sys.argv[1:2] == ["trial"]:
         campaign.trial(json.loads(sys.argv[2]))
         return 0
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--rows", default="", help="comma-separated rows; all of them if not given")
-    parser.add_argument("--setups", default=",".join(SETUPS), help="comma-separated, as in postgresql+rabbitmq")
-    parser.add_argument("--long", action="store_true", help="many faults a row")
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "faults")
-    parser.add_argument("--controls", action="store_true", help="run the negative controls as well")
-    parser.add_argument("--controls-only", action="store_true", help="run nothing but the negative controls")
-    parser.add_argument("--report", type=Path, help="write the page of results here")
-    parser.add_argument("--without", default="", help="guards to take out of the rows that are named")
-    asked = parser.parse_args()
+    asked = _asked()
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
-    setups = [Setup.named(name) for name in asked.setups.split(",")]
-    names = asked.rows.split(",") if asked.rows else list(ROWS)
-    asked.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    results: list[campaign.Result] = []
-    with campaign.servers(setups, asked.folder) as known:
-
-        def hold(name: str, setup: Setup, *, is_long: bool, without: str = "") -> None:
-            result = campaign.hold(ROWS[name], setup, known, asked.folder, seed=seed, is_long=is_long, without=without)
-            results.append(result)
-            _tell(result)
-
-        if not asked.controls_only:
-            for name in names:
-                for setup in setups:
-                    if campaign.applies(ROWS[name], setup):
-                        hold(name, setup, is_long=asked.long, without=asked.without)
-        for control in CONTROLS if asked.controls or asked.controls_only else ():
-            fitting = [setup for wanted in control.setups for setup in setups if setup.name == wanted]
-            if fitting and (not asked.rows or control.row in names):
-                hold(control.row, fitting[0], is_long=False, without=control.guard)
+    plan = _plan(asked)
+    with ThreadPoolExecutor(max_workers=asked.at_once) as pool:
+        parts = list(pool.map(lambda item: _run(*item, asked=asked, seed=seed), plan.items()))
+    results = [result for part in parts for result in part]
+    seconds = time.monotonic() - began
     if asked.report is not None:
-        text = report.page(results, seed=seed, is_long=asked.long, setups=[setup.name for setup in setups])
-        report.write(asked.report, text)
+        text = report.page(results, seed=seed, is_long=asked.long, setups=[setup.name for setup in plan], seconds=seconds)
+        asked.report.write_text(text)
         print(text)
     failed = [result for result in results if result.status == "fail"]
-    print(f"{len(failed)} of {len(results)} trials failed, in {time.monotonic() - began:.0f} s, seed {seed}")
+    print(f"{len(failed)} of {len(results)} trials failed, in {seconds:.0f} s, seed {seed}")
     return 1 if failed else 0
 
 
-def _tell(result: campaign.Result) -> None:
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rows", default="", help="comma-separated rows; all of them if not given")
+    parser.add_argument("--setups", default="", help="comma-separated, as in postgresql+rabbitmq,sqlite+sql")
+    parser.add_argument("--long", action="store_true", help="many faults a row")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "faults", help="where trials leave their logs")
+    parser.add_argument("--at-once", type=int, default=1, help="set-ups that are tried at the same time")
+    parser.add_argument("--controls", action="store_true", help="run the negative controls as well")
+    parser.add_argument("--controls-only", action="store_true", help="run nothing but the negative controls")
+    parser.add_argument("--report", type=Path, help="write the page of results here")
+    return parser.parse_args()
+
+
+def _plan(asked: argparse.Namespace) -> dict[Setup, list[tuple[str, str]]]:
+    """Say what runs where: for each set-up its rows, each with the guard that is taken out, if any."""
+    wanted = asked.rows.split(",") if asked.rows else list(ROWS)
+    wanted.sort(key=report.order)
+    main = [Setup.named(name) for name in (asked.setups.split(",") if asked.setups else SETUPS)]
+    filling = [] if asked.setups else [Setup.named(name) for name in FILLING]
+    plan: dict[Setup, list[tuple[str, str]]] = defaultdict(list)
+    for name in [] if asked.controls_only else wanted:
+        places = [setup for setup in main if campaign.applies(ROWS[name], setup)]
+        for setup in places or [setup for setup in filling if campaign.applies(ROWS[name], setup)]:
+            plan[setup].append((name, ""))
+    for control in CONTROLS if asked.controls or asked.controls_only else ():
+        fitting = [setup for place in control.setups for setup in main if setup.name == place]
+        if fitting and control.row in wanted:
+            plan[fitting[0]].append((control.row, control.guard))
+    return plan
+
+
+def _run(setup: Setup, tasks: list[tuple[str, str]], *, asked: argparse.Namespace, seed: int) -> list[Result]:
+    folder = asked.folder / setup.name
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    with campaign.servers(setup, folder) as known:
+        for name, without in tasks:
+            is_long = asked.long and not without
+            result = campaign.hold(ROWS[name], setup, known, folder, seed=seed, is_long=is_long, without=without)
+            results.append(result)
+            _tell(result)
+    return results
+
+
+def _tell(result: Result) -> None:
     without = f" without {result.without}" if result.without else ""
-    print(f"{result.row} {result.setup}{without}: {result.status}, {result.seconds} s {json.dumps(result.figures)}", flush=True)
-    if result.violations:
-        print(f"    {result.violations}", flush=True)
-    for words in result.words[:8]:
-        print(f"    {words}", flush=True)
+    with _printing:
+        print(f"{result.row} {result.setup}{without}: {result.status}, {result.seconds} s {json.dumps(result.figures)}")
+        if result.violations:
+            print(f"    {result.violations}")
+        for words in result.words[:8]:
+            print(f"    {words}")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

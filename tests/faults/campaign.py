@@ -44,8 +44,8 @@ class Result:
 
 
 @contextmanager
-def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
-    """Run the servers that some set-ups need, with a migrated database for each trial to copy."""
+def servers(setup: Setup, folder: Path) -> Iterator[dict[str, Any]]:
+    """Run the servers that a set-up needs, with a migrated database for each trial to copy."""
     known: dict[str, Any] = {}
     with ExitStack() as stack:
         template = folder / "template.db"
@@ -56,7 +56,7 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
             connection.commit()
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         known["sqlite_template"] = str(template)
-        if any(setup.database == "postgresql" for setup in setups):
+        if setup.database == "postgresql":
             server = stack.enter_context(postgres())
             with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as postgresql:
                 postgresql.execute(f"CREATE DATABASE {TEMPLATE}")
@@ -66,9 +66,9 @@ def servers(setups: list[Setup], folder: Path) -> Iterator[dict[str, Any]]:
             known["postgres"] = {
                 "folder": str(server.folder), "port": server.port, "password": server.password, "template": TEMPLATE,
             }  # fmt: skip
-        for kind in sorted({setup.broker for setup in setups} - {"sql"}):
+        if setup.broker != "sql":
             sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-faults-")))
-            known[kind] = stack.enter_context(broker(kind, sockets / "control"))
+            known[setup.broker] = stack.enter_context(broker(setup.broker, sockets / "control"))
         yield known
 
 
@@ -86,7 +86,7 @@ def applies(row: Row, setup: Setup) -> bool:
 
 def hold(row: Row, setup: Setup, known: dict[str, Any], folder: Path, *, seed: int, is_long: bool, without: str = "") -> Result:
     """Hold one trial in a process of its own, and end it and all its processes at its deadline."""
-    place = folder / "-".join(filter(None, (row.id, setup.name, without.replace(",", "_"))))
+    place = folder / "-".join(filter(None, (row.id, setup.name, without)))
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     task = {"row": row.id, "setup": setup.name, "folder": str(place), "servers": known, "seed": seed}

@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
@@ -17,7 +16,7 @@ the real processes, injects its fault under load and lets the oracle judge: a se
 plain SQL, the log of what the API answered and the log of what was really executed, and imports nothing of Greenroom. Every
 row checks A1 to A8; what it promises beyond that stands beside it.
 
-* {form}, {date}, seed {seed}
+* {form}, {date}, seed {seed}, {minutes:.0f} minutes
 * {machine}
 * Leases are scaled down to 2 s (default 15 s), beats to 0.5 s, sweeps to 0.4 s, re-sends to 2 s, unless the row says otherwise
 * {faults} faults, {jobs} accepted jobs: {lost} lost, {twice} committed twice, {over} over a limit
@@ -37,7 +36,7 @@ def machine() -> str:
     )
 
 
-def page(results: Sequence[Result], *, seed: int, is_long: bool, setups: Iterable[str]) -> str:
+def page(results: Sequence[Result], *, seed: int, is_long: bool, setups: Iterable[str], seconds: float) -> str:
     """Write the page."""
     trials = [result for result in results if not result.without]
 
@@ -47,7 +46,7 @@ def page(results: Sequence[Result], *, seed: int, is_long: bool, setups: Iterabl
     parts = [
         _HEAD.format(
             form="Long form" if is_long else "Short form",
-            date=datetime.now(UTC).strftime("%Y-%m-%d"), seed=seed, machine=machine(),
+            minutes=seconds / 60, date=datetime.now(UTC).strftime("%Y-%m-%d"), seed=seed, machine=machine(),
             faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
             over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
         ),
@@ -63,7 +62,7 @@ def _rows(results: Sequence[Result]) -> str:
         "| row | injected | set-up | result | jobs | faults | lost | committed twice | executed twice | recovery, s |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
-    for id in sorted({*ROWS, *(missing.id for missing in MISSING)}, key=_order):
+    for id in sorted({*ROWS, *(missing.id for missing in MISSING)}, key=order):
         lines += [_missing(missing) for missing in MISSING if missing.id == id]
         for result in results:
             if result.row == id:
@@ -94,7 +93,7 @@ def _figures(results: Sequence[Result]) -> str:
         "| row | promise | set-up | figures |",
         "| --- | --- | --- | --- |",
     ]
-    for result in sorted(results, key=lambda result: _order(result.row)):
+    for result in sorted(results, key=lambda result: order(result.row)):
         row = ROWS[result.row]
         named = [
             *row.figures,
@@ -134,11 +133,7 @@ def _controls(results: Sequence[Result], setups: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(path: Path, text: str) -> None:
-    """Put the page in its place."""
-    path.write_text(text)
-
-
-def _order(id: str) -> tuple[int, str]:
+def order(id: str) -> tuple[int, str]:
+    """Give the place of a row in the table."""
     digits = "".join(character for character in id if character.isdigit())
     return int(digits), id

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -156,14 +156,10 @@ class Trial:
 
     def is_ready(self) -> bool:
         """Tell whether the API says that it is ready."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection, suppress(OSError, HTTPException):
             connection.request("GET", "/health/ready")
             return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
-        finally:
-            connection.close()
+        return False
 
     def make_users(self, count: int, *, tier: dict[str, int] | None = None, name: str = "user") -> list[str]:
         """Make users of two tenants, on a tier of the campaign's own."""
