@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from tests.faults import goals
 from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
 from tests.faults.row import MISSING, ROWS
@@ -50,7 +51,7 @@ def page(results: Sequence[Result], *, seed: int, is_long: bool, setups: Iterabl
             faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
             over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
         ),
-        _rows(trials), _figures(trials), _controls(results, list(setups)),
+        _rows(trials), goals.table(trials), _figures(trials), _controls(results, list(setups)),
     ]  # fmt: skip
     return "\n".join(parts)
 

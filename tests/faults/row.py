@@ -31,7 +31,6 @@ class Row:
     databases: frozenset[str] = BOTH
     brokers: frozenset[str] = ANY
     deadline_seconds: float = 200.0
-    is_long_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ SETTINGS = {
     "ADMIN_KEY": ADMIN_KEY,
     "ACTORS": "tests.faults.work",
 }
+DEFAULT_LEASE = {"GREENROOM_LEASE_SECONDS": "15", "GREENROOM_HEARTBEAT_SECONDS": "5", "GREENROOM_SWEEP_SECONDS": "2"}
 TIER = {
     "max_active": 100_000, "max_running": 6, "max_payload_bytes": 65536, "max_items": 10,
     "submits_per_minute": 1_000_000, "weight": 1,

@@ -4,7 +4,7 @@ import signal
 import time
 
 from tests.faults.row import row
-from tests.faults.trial import Trial
+from tests.faults.trial import DEFAULT_LEASE, Trial
 
 _PAUSE_SECONDS = 1.5
 
@@ -23,6 +23,27 @@ def kill_worker(trial: Trial) -> None:
     counted = trial.count("SELECT count(*) FROM transitions WHERE reason = 'worker lost'")
     trial.figure("attempts_counted", counted)
     trial.expect(counted > 0, "no kill has met a job")
+
+
+@row(
+    "F1b", "kill -9 of a worker in the middle of a job, with the default settings: lease 15 s, beat 5 s, sweep 2 s",
+    "the job starts again within 20 s, p99, and 30 s at the most", figures=("attempts_counted",), deadline_seconds=300,
+)  # fmt: skip
+def kill_worker_by_default(trial: Trial) -> None:
+    """Kill one of two workers, twice."""
+    for _ in range(2):
+        trial.start_worker(**DEFAULT_LEASE)
+    trial.start_api()
+    trial.make_users(4)
+    trial.wait_for_workers(2)
+    trial.load.start(rate=20, ms=(200, 600))
+    for number in range(40 if trial.is_long else 2):
+        worker = trial.workers[number % 2]
+        _wait_until_busy(trial, worker.working)
+        trial.kill(worker)
+        time.sleep(20.0)
+    trial.drain(60)
+    trial.figure("attempts_counted", trial.count("SELECT count(*) FROM transitions WHERE reason = 'worker lost'"))
 
 
 def _wait_until_busy(trial: Trial, pids: list[int]) -> None:

@@ -9,9 +9,7 @@ import psycopg
 
 from tests.faults.proxy import Proxy
 from tests.faults.row import POSTGRESQL, row
-from tests.faults.trial import SETTINGS, Trial
-
-_DEFAULT_LEASE = {"GREENROOM_LEASE_SECONDS": "15", "GREENROOM_HEARTBEAT_SECONDS": "5", "GREENROOM_SWEEP_SECONDS": "2"}
+from tests.faults.trial import DEFAULT_LEASE, SETTINGS, Trial
 
 
 def _through(trial: Trial, proxy: Proxy) -> dict[str, str]:
@@ -136,7 +134,7 @@ def slow_database(trial: Trial) -> None:
     """Delay what workers and API send, then lock the table of jobs."""
     assert trial.postgres is not None
     proxy = Proxy(trial.postgres.port)
-    slow = _through(trial, proxy) | _DEFAULT_LEASE | {"GREENROOM_DATABASE_POOL": "4"}
+    slow = _through(trial, proxy) | DEFAULT_LEASE | {"GREENROOM_DATABASE_POOL": "4"}
     trial.start_worker(**slow)
     trial.start_worker(**slow)
     trial.start_api(**_through(trial, proxy))
