@@ -20,7 +20,7 @@ def evidence() -> Evidence:
     }
     found.limits = [{"name": "faults.*", "max_held": 5, "held": 0}]
     found.jobs = {id: job(id, status, claims) for id, status, claims in (("a", "completed", 2), ("b", "failed", 1))}
-    ways = {
+    ways: dict[str, list[tuple[str | None, str, int, int, str | None]]] = {
         "a": [(None, "queued", 0, 0, None), ("queued", "processing", 1, 1, None), ("processing", "queued", 1, 1, "retry"),
               ("queued", "processing", 2, 2, None), ("processing", "completed", 2, 2, None)],
         "b": [(None, "queued", 0, 0, None), ("queued", "processing", 1, 1, None), ("processing", "failed", 1, 1, None)],
@@ -33,7 +33,7 @@ def evidence() -> Evidence:
                 {"id": len(found.steps), "job_id": id, "user_id": ALICE, "seq": seq, "from_status": before, "to_status": to,
                  "attempt": attempt, "claim_no": claim, "worker_id": WORKER, "reason": reason}
             )  # fmt: skip
-    found.trails = {id: [step for step in found.steps if step["job_id"] == id] for id in ways}  # type: ignore[assignment]
+    found.trails = {id: [step for step in found.steps if step["job_id"] == id] for id in ways}
     found.letters = [{"job_id": "b", "claim_no": 1}]
     found.effects = [{"job_id": "a", "claim_no": 2}]
     found.answers = [
