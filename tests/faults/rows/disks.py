@@ -1,6 +1,8 @@
 """A disk that is full, under the database."""
 
+import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +26,7 @@ _MEBIBYTES = {"sqlite": 24, "postgresql": 220}
 )  # fmt: skip
 def fill_disk(trial: Trial) -> None:
     """Fill what is left of the disk, go on submitting, and delete the ballast."""
-    disk = trial.folder / "disk"
+    disk = Path(tempfile.mkdtemp(prefix="greenroom-faults-disk-"))
     _mount(trial, disk, _MEBIBYTES[trial.setup.database])
     server = _move(trial, disk)
     trial.begin(workers=1)
@@ -68,7 +70,7 @@ def _refusals(trial: Trial) -> int:
 
 
 def _mount(trial: Trial, disk: Path, mebibytes: int) -> None:
-    disk.mkdir()
+    trial.after.callback(shutil.rmtree, disk, ignore_errors=True)
     try:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", disk], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -88,9 +90,6 @@ def _move(trial: Trial, disk: Path) -> PostgresServer | None:
     folder = disk / "postgres"
     folder.mkdir()
     disk.chmod(0o755)
-    for above in [trial.folder, *trial.folder.parents][:-1]:
-        with suppress(PermissionError):
-            above.chmod(above.stat().st_mode | 0o111)
     server = PostgresServer.made(folder)
     with (folder / "db" / "postgresql.conf").open("a") as settings:
         settings.write("max_wal_size = 48MB\nmin_wal_size = 32MB\n")
