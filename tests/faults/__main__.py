@@ -15,7 +15,7 @@ from tests.faults import campaign, report
 from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
 from tests.faults.row import ROWS
-from tests.faults.trial import ROOT, Setup
+from tests.faults.setups import ROOT, Setup
 
 # Every row runs on the first two; on the third one what only it can show.
 SETUPS, FILLING = ("sqlite+sql", "postgresql+rabbitmq"), ("postgresql+redis",)

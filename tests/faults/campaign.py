@@ -19,7 +19,8 @@ import psycopg
 
 from tests.faults.row import ROWS, Row
 from tests.faults.servers import broker, postgres
-from tests.faults.trial import PATIENCE, ROOT, FaultError, Setup, Trial
+from tests.faults.setups import PATIENCE, ROOT, FaultError, Setup
+from tests.faults.trial import Trial
 
 EFFECTS = "CREATE TABLE faults_effects (job_id varchar(36) NOT NULL, claim_no integer NOT NULL)"
 TEMPLATE = "faults_template"

@@ -19,55 +19,13 @@ import psycopg
 
 from tests.acceptance.greenroom_up import children, free_port
 from tests.faults import messages
-from tests.faults.load import ADMIN_KEY, TENANTS, Caller, Load
+from tests.faults.load import TENANTS, Caller, Load
 from tests.faults.processes import Keeper, Process, api_command, worker_command
 from tests.faults.servers import PostgresServer, tell
+from tests.faults.setups import PATIENCE, ROOT, SETTINGS, TIER, FaultError, Setup
 
-ROOT = Path(__file__).parents[2]
-# Everything that takes its time in production is scaled down so that a fault and its recovery fit into seconds.
-SETTINGS = {
-    "LEASE_SECONDS": "2",
-    "HEARTBEAT_SECONDS": "0.5",
-    "SWEEP_SECONDS": "0.4",
-    "RESEND_SECONDS": "2",
-    "BACKOFF_SECONDS": "0.2",
-    "SHUTDOWN_SECONDS": "5",
-    "WORKER_PROCESSES": "0",
-    "LOG_FORMAT": "json",
-    "ADMIN_KEY": ADMIN_KEY,
-    "ACTORS": "tests.faults.work",
-}
-DEFAULT_LEASE = {"GREENROOM_LEASE_SECONDS": "15", "GREENROOM_HEARTBEAT_SECONDS": "5", "GREENROOM_SWEEP_SECONDS": "2"}
-TIER = {
-    "max_active": 100_000, "max_running": 6, "max_payload_bytes": 65536, "max_items": 10,
-    "submits_per_minute": 1_000_000, "weight": 1,
-}  # fmt: skip
 _LOOK_SECONDS = 0.05
-# On a machine that is busy with other things everything may take so many times longer before it counts as missing.
-PATIENCE = float(os.environ.get("GREENROOM_TEST_PATIENCE", "1"))
 _START_SECONDS = 40.0
-
-
-class FaultError(Exception):
-    """The trial could not go on; the message says what did not come."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a trial runs on.
-
-    :param name: as it is asked for and reported.
-    """
-
-    name: str
-    database: str
-    broker: str
-
-    @classmethod
-    def named(cls, name: str) -> "Setup":
-        """Take the set-up from its name, as in `postgresql+rabbitmq`."""
-        database, broker = name.split("+")
-        return cls(name, database, broker)
 
 
 @dataclass
@@ -255,6 +213,15 @@ class Trial:
         self.wait(
             lambda: self.count("SELECT count(*) FROM workers WHERE dead_at IS NULL") >= count, "worker", seconds=_START_SECONDS
         )
+
+    def wait_until_all_work(self) -> None:
+        """Wait until every worker that was started, or started again, has entered itself."""
+
+        def work() -> bool:
+            entered = {line["pid"] for line in self.executions() if line["e"] == "worker"}
+            return all(set(worker.working) & entered for worker in self.workers)
+
+        self.wait(work, "worker that has been started again", seconds=_START_SECONDS)
 
     def drain(self, seconds: float = 30.0) -> float:
         """Stop the load and wait until all jobs have ended and all slots are back.

@@ -10,7 +10,8 @@ from tests.faults.proxy import Proxy
 from tests.faults.row import MESSAGES, row
 from tests.faults.rows.deaths import let_die
 from tests.faults.rows.slowness import Dropped
-from tests.faults.trial import SETTINGS, Trial
+from tests.faults.setups import SETTINGS
+from tests.faults.trial import Trial
 
 RABBITMQ, REDIS = frozenset({"rabbitmq"}), frozenset({"redis"})
 

@@ -4,7 +4,8 @@ import signal
 import time
 
 from tests.faults.row import row
-from tests.faults.trial import DEFAULT_LEASE, PATIENCE, Trial
+from tests.faults.setups import DEFAULT_LEASE, PATIENCE
+from tests.faults.trial import Trial
 
 _PAUSE_SECONDS = 1.5
 
@@ -16,6 +17,7 @@ def kill_worker(trial: Trial) -> None:
     trial.load.start(rate=40, ms=(20, 300))
     for number in range(60 if trial.is_long else 4):
         worker = trial.workers[number % 2]
+        trial.wait_until_all_work()  # one of them has to be there to notice
         _wait_until_busy(trial, worker.working)
         trial.kill(worker)
         time.sleep(_PAUSE_SECONDS)
@@ -39,6 +41,7 @@ def kill_worker_by_default(trial: Trial) -> None:
     trial.load.start(rate=20, ms=(200, 600))
     for number in range(40 if trial.is_long else 2):
         worker = trial.workers[number % 2]
+        trial.wait_until_all_work()
         _wait_until_busy(trial, worker.working)
         trial.kill(worker)
         time.sleep(20.0)
@@ -127,7 +130,7 @@ def restart(trial: Trial) -> None:
         trial.fault("SIGTERM")
         exits.append(worker.stop())
         worker.resume()
-        trial.wait_for_workers(2)
+        trial.wait_until_all_work()
     burned = trial.count("SELECT count(*) FROM transitions WHERE reason IN ('worker lost', 'retry')")
     trial.figure("restarts", len(exits))
     trial.figure("exit_max", max(exits))

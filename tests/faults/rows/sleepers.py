@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.faults.processes import Process
 from tests.faults.row import row
-from tests.faults.trial import SETTINGS, FaultError, Trial
+from tests.faults.setups import SETTINGS, FaultError
+from tests.faults.trial import Trial
 
 _FREEZER = Path("/sys/fs/cgroup/freezer")
 

@@ -9,7 +9,8 @@ import psycopg
 
 from tests.faults.proxy import Proxy
 from tests.faults.row import POSTGRESQL, row
-from tests.faults.trial import DEFAULT_LEASE, SETTINGS, Trial
+from tests.faults.setups import DEFAULT_LEASE, SETTINGS
+from tests.faults.trial import Trial
 
 
 def _through(trial: Trial, proxy: Proxy) -> dict[str, str]:

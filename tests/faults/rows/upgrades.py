@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 from tests.faults.row import row
-from tests.faults.trial import ROOT, Trial
+from tests.faults.setups import ROOT
+from tests.faults.trial import Trial
 
 
 @row(
