@@ -31,13 +31,16 @@ def main() -> int:
     asked = _asked()
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     began = time.monotonic()
-    plan = _plan(asked)
-    with ThreadPoolExecutor(max_workers=asked.at_once) as pool:
-        parts = list(pool.map(lambda item: _run(*item, asked=asked, seed=seed), plan.items()))
-    results = [result for part in parts for result in part]
+    if asked.collect:
+        results = campaign.collected(asked.folder)
+    else:
+        plan = _plan(asked)
+        with ThreadPoolExecutor(max_workers=asked.at_once) as pool:
+            parts = list(pool.map(lambda item: _run(*item, asked=asked, seed=seed), plan.items()))
+        results = [result for part in parts for result in part]
     seconds = time.monotonic() - began
     if asked.report is not None:
-        text = report.page(results, seed=seed, is_long=asked.long, setups=[setup.name for setup in plan], seconds=seconds)
+        text = report.page(results)
         asked.report.write_text(text)
         print(text)
     failed = [result for result in results if result.status == "fail"]
@@ -55,6 +58,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=1, help="set-ups that are tried at the same time")
     parser.add_argument("--controls", action="store_true", help="run the negative controls as well")
     parser.add_argument("--controls-only", action="store_true", help="run nothing but the negative controls")
+    parser.add_argument("--collect", action="store_true", help="run nothing: write the page of what was run in the folder")
     parser.add_argument("--report", type=Path, help="write the page of results here")
     return parser.parse_args()
 

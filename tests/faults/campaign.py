@@ -42,6 +42,8 @@ class Result:
     words: list[str] = field(default_factory=list)
     seconds: float = 0.0
     without: str = ""
+    seed: int = 0
+    is_long: bool = False
 
 
 @contextmanager
@@ -115,9 +117,17 @@ def hold(row: Row, setup: Setup, known: dict[str, Any], folder: Path, *, seed: i
         tail = (place / "trial.log").read_text(errors="replace")[-600:]
         result = Result(row.id, setup.name, "fail", words=[f"no verdict within {deadline:g} s: {tail}"], without=without)
     result.seconds = round(time.monotonic() - began, 1)
+    result.seed, result.is_long = seed, is_long
     if without:
         result.status = "pass" if result.violations else "fail"
+    written.write_text(json.dumps(asdict(result)))
     return result
+
+
+def collected(folder: Path) -> list[Result]:
+    """Read what trials have left in a folder, the oldest first."""
+    found = sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime)
+    return [Result(**json.loads(path.read_text())) for path in found]
 
 
 def _members(session: int) -> list[int]:

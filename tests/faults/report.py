@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tests.faults import goals
@@ -17,7 +17,7 @@ the real processes, injects its fault under load and lets the oracle judge: a se
 plain SQL, the log of what the API answered and the log of what was really executed, and imports nothing of Greenroom. Every
 row checks A1 to A8; what it promises beyond that stands beside it.
 
-* {form}, {date}, seed {seed}, {minutes:.0f} minutes
+* {form}, {date}, seed {seed}, {minutes:.0f} minutes of trials
 * {machine}
 * Leases are scaled down to 2 s (default 15 s), beats to 0.5 s, sweeps to 0.4 s, re-sends to 2 s, unless the row says otherwise
 * {faults} faults, {jobs} accepted jobs: {lost} lost, {twice} committed twice, {over} over a limit
@@ -37,23 +37,22 @@ def machine() -> str:
     )
 
 
-def page(results: Sequence[Result], *, seed: int, is_long: bool, setups: Iterable[str], seconds: float) -> str:
+def page(results: Sequence[Result]) -> str:
     """Write the page."""
     trials = [result for result in results if not result.without]
 
     def total(name: str) -> int:
         return sum(int(result.figures.get(name) or 0) for result in trials)
 
-    parts = [
-        _HEAD.format(
-            form="Long form" if is_long else "Short form",
-            minutes=seconds / 60, date=datetime.now(UTC).strftime("%Y-%m-%d"), seed=seed, machine=machine(),
-            faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
-            over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
-        ),
-        _rows(trials), goals.table(trials), _figures(trials), _controls(results, list(setups)),
-    ]  # fmt: skip
-    return "\n".join(parts)
+    forms = sorted({"long form" if result.is_long else "short form" for result in trials})
+    head = _HEAD.format(
+        form=" and ".join(forms).capitalize(), date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(),
+        minutes=sum(result.seconds for result in results) / 60,
+        faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
+        over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
+    )  # fmt: skip
+    return "\n".join([head, _rows(trials), goals.table(trials), _figures(trials), _controls(results)])
 
 
 def _rows(results: Sequence[Result]) -> str:
@@ -113,7 +112,8 @@ def _figures(results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _controls(results: Sequence[Result], setups: Sequence[str]) -> str:
+def _controls(results: Sequence[Result]) -> str:
+    setups = {result.setup for result in results}
     lines = [
         "## Negative controls",
         "",
@@ -129,7 +129,7 @@ def _controls(results: Sequence[Result], setups: Sequence[str]) -> str:
             noticed = "yes" if result.status == "pass" else "**no**"
             lines.append(f"| {control.guard} | {control.means} | {control.row} | {result.setup} | {noticed} | {kinds} |")
         if not found:
-            reason = "not run" if set(control.setups) & set(setups) else "its set-up was not there"
+            reason = "not run" if setups & set(control.setups) else "its set-up was not there"
             lines.append(f"| {control.guard} | {control.means} | {control.row} | | {reason} | |")
     return "\n".join(lines) + "\n"
 
