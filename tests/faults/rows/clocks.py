@@ -7,8 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.faults.row import row
+from tests.faults.setups import DEFAULT_LEASE, ROOT
 from tests.faults.trial import Trial
 
+# Under libfaketime a sleep whose end has passed by the time it begins is an invalid argument.
+_SLEEP = """
+import select, time
+time.sleep = lambda seconds: select.select([], [], [], max(0, seconds)) and None
+"""
 _STEPS = ("+3600s", "-3600s", "+0s", "+86400s", "+0s")
 
 
@@ -25,10 +31,11 @@ def jump(trial: Trial) -> None:
     clock.write_text("+0s")
     faked = {
         "LD_PRELOAD": str(libraries[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": f"{trial.folder}:{ROOT}",
     }  # fmt: skip
-    trial.start_worker(**faked)
-    trial.start_worker()
+    (trial.folder / "sitecustomize.py").write_text(_SLEEP)
+    trial.start_worker(**faked, **DEFAULT_LEASE)  # an hour is more than any lease, and a busy machine takes no 15 s
+    trial.start_worker(**DEFAULT_LEASE)
     trial.start_api(**faked)
     trial.make_users(4)
     trial.wait_for_workers(2)
