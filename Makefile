@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench clean dev system-packages compose-test test-images wheels
+.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench faults faults-long clean dev system-packages compose-test test-images wheels
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -89,6 +89,13 @@ sbom: dev
 
 bench: dev system-packages  ## run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Trials of two set-ups at a time: they wait more than they work.
+faults: dev system-packages  ## kill, cut off and starve everything under load, and let an oracle judge (ARGS="--rows F1,F18")
+	$(BIN)/python -m tests.faults --at-once 2 --controls --report docs/reference/reliability.md $(ARGS)
+
+faults-long: dev system-packages  ## the same with many more faults and jobs in each row; takes hours
+	$(BIN)/python -m tests.faults --long --at-once 2 --controls --report docs/reference/reliability.md $(ARGS)
 
 clean:  ## remove what was built, installed and measured here, but not var/
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

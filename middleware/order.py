@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from dramatiq.middleware import AsyncIO, Middleware
+from dramatiq.middleware import Middleware
 
 from middleware.claims import Claims
+from middleware.event_loop import EventLoop
 from middleware.lifecycle import Build, Lifecycle
 from middleware.log_context import LogContext
 from middleware.outcomes import Outcomes, RetryPolicy
@@ -21,7 +22,7 @@ def middleware_list(build: Build, policy_of: Callable[[str], RetryPolicy]) -> li
         # First to boot and last to stop: all others need the process's parts.
         lifecycle,
         # Its loop must run before the first async actor and until the last one has ended.
-        AsyncIO(),
+        EventLoop(),
         # Before anything that wants to know the attempt; without a claim nothing after it runs.
         Claims(lifecycle),
         # After the claim, which it binds; its after-hook then clears only when the outcome has been logged, below.

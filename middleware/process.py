@@ -69,9 +69,11 @@ class WorkerProcess:
             source=self._outbox or self.hand,
             on_fatal=on_fatal,
         )
+        # Jobs that read files may take the whole pool of a slow database for longer than a lease.
+        self._beats = database if database.is_sqlite else database.apart()
         self._pulse = Pulse(
             settings,
-            database=database,
+            database=self._beats,
             ledger=self.ledger,
             hand=self.hand,
             register=self._register,
@@ -131,6 +133,7 @@ class WorkerProcess:
             self._outbox.close()
         self._notifier.notify()
         self._notifier.close()
+        self._beats.close()
         self.database.close()
         log.info("worker.stopped", worker=worker_id)
 

@@ -71,6 +71,7 @@ class Database:
     """
 
     def __init__(self, settings: DatabaseSettings, *, url: str | None = None) -> None:
+        self._settings = settings
         self.url = url or settings.url
         self.is_sqlite = self.url.startswith("sqlite")
         self.engine = _sqlite(self.url, settings) if self.is_sqlite else _postgresql(self.url, settings)
@@ -116,6 +117,10 @@ class Database:
             return self.engine.connect()
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
             raise DatabaseUnavailableError from error
+
+    def apart(self) -> "Database":
+        """Give another access with one connection of its own, for what cannot wait until somebody else lets go of one."""
+        return Database(self._settings.model_copy(update={"database_pool": 1}), url=self.url)
 
     def close(self) -> None:
         """Close all connections."""

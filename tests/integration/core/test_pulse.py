@@ -4,9 +4,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from middleware import pulse as module
 from middleware.attempt import Attempt
@@ -20,6 +22,7 @@ from persistence.database import Database
 from persistence.errors import DatabaseUnavailableError
 from persistence.ledger import Ledger
 from tests import factories, waiting
+from tests.integration.core.house import House
 
 
 class Body:
@@ -238,3 +241,31 @@ def workers_dead(session: Any, worker_id: str) -> bool:
 
     beat_no = factories.fetch(session, "workers", worker_id).beat_no
     return workers.declare_dead(session, worker_id=worker_id, beat_no=beat_no)
+
+
+def test_beats_go_on_while_every_connection_of_the_pool_is_taken(database_url: str) -> None:
+    """Heartbeats have a connection of their own, whoever holds the others."""
+    # given
+    house = House(database_url, heartbeat_seconds=0.1)
+    house.open()
+    engine = house.process.database.engine
+    engine.pool._timeout = 0.5
+    with ExitStack() as held:
+        with suppress(PoolTimeoutError):
+            while True:
+                held.enter_context(engine.connect())
+
+        # when
+        seen = beat_of(house)
+
+        # then
+        waiting.until(lambda: beat_of(house) > seen + 3, "further beats", seconds=20)
+    house.close()
+    assert house.fatal == []
+
+
+def beat_of(house: House) -> int:
+    """Read the number of the worker's last beat."""
+    with house.database.read() as session:
+        beat_no: int = factories.fetch(session, "workers", house.process.ledger.worker_id).beat_no
+        return beat_no

@@ -6,11 +6,11 @@ import dramatiq
 import pytest
 import structlog
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.middleware import AsyncIO
 
 from middleware import attempt as attempts
 from middleware.attempt import Attempt
 from middleware.claims import Claims
+from middleware.event_loop import EventLoop
 from middleware.lifecycle import Lifecycle
 from middleware.log_context import LogContext
 from middleware.order import middleware_list
@@ -30,7 +30,7 @@ def listed() -> list[dramatiq.Middleware]:
 
 def test_the_order() -> None:
     """The lifecycle first, the loop before the actors, the claim before its context, the outcome last."""
-    assert [type(part) for part in listed()] == [Lifecycle, AsyncIO, Claims, LogContext, Outcomes]
+    assert [type(part) for part in listed()] == [Lifecycle, EventLoop, Claims, LogContext, Outcomes]
 
 
 def test_the_outcome_is_the_first_after_hook() -> None:

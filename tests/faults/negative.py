@@ -1,0 +1,36 @@
+"""The negative controls: which guard is taken out, and the row that has to notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Control:
+    """One guard.
+
+    :param guard: its name in `controls.py`; `durability` is a setting of the server.
+    :param means: what is taken out, in a few words.
+    :param row: the row that is run without it.
+    :param setups: where; the first of these that is there is taken.
+    """
+
+    guard: str
+    means: str
+    row: str
+    setups: tuple[str, ...] = ("sqlite+sql", "postgresql+sql")
+
+
+_POSTGRESQL = ("postgresql+sql", "postgresql+rabbitmq", "postgresql+redis")
+_MESSAGES = ("postgresql+rabbitmq", "postgresql+redis", "sqlite+rabbitmq", "sqlite+redis")
+
+CONTROLS = (
+    Control("fence", "outcomes are written without asking for claim number and worker", "F18", _POSTGRESQL),
+    Control("lease", "no silent worker is ever declared dead", "F1"),
+    Control("rescue", "what a dead worker held stays with it", "F2"),
+    Control("unknown_claims", "claims whose commit was not answered are not looked for", "F11", _POSTGRESQL),
+    Control("idempotency", "a request is not compared with earlier ones of its key", "F25"),
+    Control("slot_lock", "slots are given without locking and counting the user's", "F23"),
+    Control("trail", "every seventh job's outcomes leave no transition", "F1"),
+    Control("hand_back", "a worker that stops keeps what it has not begun", "F6"),
+    Control("durability", "the server answers commits before they are on the disk", "F10", _POSTGRESQL),
+    Control("resend", "a message that nobody claims is not sent again", "F3", _MESSAGES),
+)

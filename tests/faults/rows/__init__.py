@@ -1,0 +1,7 @@
+"""The rows of the campaign, each a function that is given a trial."""
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
