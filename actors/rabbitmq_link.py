@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
 from pika.adapters.select_connection import IOLoop
@@ -38,9 +39,9 @@ def parameters_of(url: str) -> list[pika.URLParameters]:
 
 
 def _parameters(url: str) -> pika.URLParameters:
-    parameters = pika.URLParameters(url)
-    if not parameters.host:
+    if not urlsplit(url).hostname:
         raise ValueError("no host")
+    parameters = pika.URLParameters(url)
     parameters.socket_timeout = _OPEN_SECONDS
     parameters.stack_timeout = _OPEN_SECONDS
     # A peer that is gone without a word is noticed in the middle of writing and while waiting.
@@ -133,9 +134,10 @@ class Link:
         self.lost = self.lost or BrokerAwayError("closed")
         if self._connection.is_open:
             self._connection.close()
-            timer = self.loop.call_later(_CLOSE_SECONDS, self.loop.stop)
+        is_over: list[bool] = []
+        self.loop.call_later(_CLOSE_SECONDS, self._then(lambda: is_over.append(True)))
+        while not self._connection.is_closed and not is_over:  # the channel, whose end is heard first, is not the socket
             self.loop.start()
-            self.loop.remove_timeout(timer)
         self.loop.close()
 
     def give_up(self, error: BaseException) -> None:

@@ -73,7 +73,7 @@ def test_duplicates_and_reordered_messages_are_played_once(opened: Open) -> None
     jobs = theatre.submit(*range(20))
     theatre.open(threads=3)
     for job in reversed(jobs):
-        message = theatre.hint(theatre.sent(job) if theatre.house.status(job) == "queued" else theatre.house.row(job))
+        message = theatre.hint(theatre.sent(job))
         for _ in range(3):
             theatre.broker.enqueue(message.copy())
     theatre.all_completed(jobs)
@@ -119,8 +119,7 @@ def test_a_message_with_a_time_does_not_wait_in_memory(opened: Open) -> None:
     theatre = opened(is_open=False)
     (job,) = theatre.submit(1)
     theatre.open()
-    row = theatre.sent(job) if theatre.house.status(job) == "queued" else theatre.house.row(job)
-    late = theatre.hint(row).copy(options={"eta": 4_000_000_000_000})
+    late = theatre.hint(theatre.sent(job)).copy(options={"eta": 4_000_000_000_000})
     theatre.wire.put(theatre.broker, theatre.queue, late.encode())
     theatre.all_completed([job, *theatre.submit(2)])
     assert all(not consumer.delay_queue.qsize() for consumer in theatre.house.worker.consumers.values())

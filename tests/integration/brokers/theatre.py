@@ -87,11 +87,11 @@ class Theatre:
         waiting.until(look, f"completion of {left[-3:]}", seconds=PATIENCE_SECONDS)
 
     def sent(self, job: str) -> Any:
-        """Wait until a job is dispatched, and give its row."""
+        """Wait until a job is or has been dispatched, and give its row."""
 
         def look() -> Any:
             row = self.house.row(job)
-            return row if row.slot else None
+            return row if row.dispatch_no else None
 
         return waiting.until(look, "dispatch", seconds=PATIENCE_SECONDS)
 
