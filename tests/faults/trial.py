@@ -183,7 +183,8 @@ class Trial:
             finally:
                 connection.close()
         with psycopg.connect(self.database_url.replace("+psycopg", ""), autocommit=True, connect_timeout=5) as postgres:
-            return list(postgres.execute(sql).fetchall())
+            cursor = postgres.execute(sql)
+            return [] if cursor.description is None else list(cursor.fetchall())
 
     def count(self, sql: str) -> int:
         """Ask for one number."""
