@@ -62,6 +62,8 @@ class Pulse:
 
     def start(self) -> None:
         """Start beating; from here on a process that hangs as a whole is ended by its watchdog."""
+        # Before the thread's first tick: a job that never lets go of the interpreter may be the first thing that is begun.
+        self._arm()
         self._thread.start()
 
     def part(self) -> None:
@@ -77,8 +79,7 @@ class Pulse:
     def _run(self) -> None:
         try:
             while not self._closed.wait(_TICK_SECONDS):
-                # Armed anew by every tick: a process that is frozen, or whose interpreter lock is never let go, misses it.
-                faulthandler.dump_traceback_later(self._settings.lease_seconds, exit=True)
+                self._arm()
                 self._enforce_time_limits()
                 try:
                     self._tick()
@@ -90,6 +91,10 @@ class Pulse:
             # The edge of the process: without a pulse its lease ends, so it must not go on.
             log.critical("pulse.failed", exc_info=True)
             self._on_fatal(error)
+
+    def _arm(self) -> None:
+        # Anew at every tick: a process that is frozen, or whose interpreter lock is never let go, misses it.
+        faulthandler.dump_traceback_later(self._settings.lease_seconds, exit=True)
 
     def _enforce_time_limits(self) -> None:
         now = time.monotonic()

@@ -10,12 +10,14 @@ class Control:
     :param guard: its name in `controls.py`; `durability` is a setting of the server.
     :param means: what is taken out, in a few words.
     :param row: the row that is run without it.
+    :param shows: the kinds of violation by which the oracle may notice; any other one is an accident of the run.
     :param setups: where; the first of these that is there is taken.
     """
 
     guard: str
     means: str
     row: str
+    shows: tuple[str, ...]
     setups: tuple[str, ...] = ("sqlite+sql", "postgresql+sql")
 
 
@@ -23,14 +25,15 @@ _POSTGRESQL = ("postgresql+sql", "postgresql+rabbitmq", "postgresql+redis")
 _MESSAGES = ("postgresql+rabbitmq", "postgresql+redis", "sqlite+rabbitmq", "sqlite+redis")
 
 CONTROLS = (
-    Control("fence", "outcomes are written without asking for claim number and worker", "F18", _POSTGRESQL),
-    Control("lease", "no silent worker is ever declared dead", "F1"),
-    Control("rescue", "what a dead worker held stays with it", "F2"),
-    Control("unknown_claims", "claims whose commit was not answered are not looked for", "F11", _POSTGRESQL),
-    Control("idempotency", "a request is not compared with earlier ones of its key", "F25"),
-    Control("slot_lock", "slots are given without locking and counting the user's", "F23"),
-    Control("trail", "every seventh job's outcomes leave no transition", "F1"),
-    Control("hand_back", "a worker that stops keeps what it has not begun", "F6"),
-    Control("durability", "the server answers commits before they are on the disk", "F10", _POSTGRESQL),
-    Control("resend", "a message that nobody claims is not sent again", "F3", _MESSAGES),
-)
+    Control("fence", "outcomes are written without asking for claim number and worker", "F18",
+            ("fence", "illegal transition", "committed twice"), _POSTGRESQL),
+    Control("lease", "no silent worker is ever declared dead", "F1", ("unfinished",)),
+    Control("rescue", "what a dead worker held stays with it", "F2", ("unfinished",)),
+    Control("unknown_claims", "claims whose commit was not answered are not looked for", "F11", ("unfinished",), _POSTGRESQL),
+    Control("idempotency", "a request is not compared with earlier ones of its key", "F25", ("idempotency",)),
+    Control("slot_lock", "slots are given without locking and counting the user's", "F23", ("over the limit",)),
+    Control("trail", "every seventh job's outcomes leave no transition", "F1", ("audit gap",)),
+    Control("hand_back", "a worker that stops keeps what it has not begun", "F6", ("row", "unfinished")),
+    Control("durability", "the server answers commits before they are on the disk", "F10", ("lost",), _POSTGRESQL),
+    Control("resend", "a message that nobody claims is not sent again", "F3", ("unfinished",), _MESSAGES),
+)  # fmt: skip

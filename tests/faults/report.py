@@ -126,7 +126,7 @@ def _controls(results: Sequence[Result]) -> str:
         found = [result for result in results if result.without == control.guard]
         for result in found:
             kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.violations.items()))
-            noticed = "yes" if result.status == "pass" else "**no**"
+            noticed = "yes" if result.violations.keys() & set(control.shows) else "**no**"
             lines.append(f"| {control.guard} | {control.means} | {control.row} | {result.setup} | {noticed} | {kinds} |")
         if not found:
             reason = "not run" if setups & set(control.setups) else "its set-up was not there"

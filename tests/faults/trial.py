@@ -183,7 +183,8 @@ class Trial:
             finally:
                 connection.close()
         with psycopg.connect(self.database_url.replace("+psycopg", ""), autocommit=True, connect_timeout=5) as postgres:
-            return list(postgres.execute(sql).fetchall())
+            cursor = postgres.execute(sql)
+            return [] if cursor.description is None else list(cursor.fetchall())
 
     def count(self, sql: str) -> int:
         """Ask for one number."""
@@ -226,14 +227,19 @@ class Trial:
     def drain(self, seconds: float = 30.0) -> float:
         """Stop the load and wait until all jobs have ended and all slots are back.
 
-        :returns: how long that took.
+        :param seconds: without any progress for so long it is given up; the oracle then names what is left.
+        :returns: how long it took.
         """
         self.load.stop()
-        began = time.monotonic()
-        seconds = min(seconds, 12.0) if self.without else seconds
-        unfinished = "SELECT count(*) FROM jobs WHERE status IN ('queued', 'processing') OR slot"
-        with suppress(FaultError):  # the oracle names what is left
-            self.wait(lambda: self.count(unfinished) == 0, "end of the work", seconds=seconds)
+        began = moved = time.monotonic()
+        seconds = min(seconds, 12.0) if self.without else seconds * PATIENCE
+        least = None
+        while least != 0 and time.monotonic() - moved < seconds:
+            with suppress(psycopg.OperationalError, sqlite3.OperationalError):
+                left = self.count("SELECT count(*) FROM jobs WHERE status IN ('queued', 'processing') OR slot")
+                if least is None or left < least:
+                    least, moved = left, time.monotonic()
+            time.sleep(_LOOK_SECONDS)
         return time.monotonic() - began
 
     # The verdict.

@@ -19,6 +19,8 @@ from tests.faults import controls, failpoints, witness
 from tests.faults.execution_log import note
 
 _SLICE_SECONDS = 0.01
+# What no payload may hold and an error's text may.
+_STRANGE = {"nul": "nul \0 in the middle", "half": "half \ud800 a character", "long": "x" * 100_000, "nothing": ""}
 
 
 def _effect(context: JobContext, claim_no: int) -> None:
@@ -44,7 +46,7 @@ def _perform(context: JobContext, payload: Mapping[str, Any]) -> Mapping[str, An
                 context.check()
             time.sleep(min(_SLICE_SECONDS, left))
         if claim.attempt <= payload.get("fails", 0):
-            raise Retryable(payload.get("words", "not yet"))
+            raise Retryable(_STRANGE.get(payload.get("words", ""), "not yet"))
         if "poison" in payload:
             POISONS[payload["poison"]]()
         _effect(context, claim.claim_no)

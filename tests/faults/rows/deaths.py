@@ -125,7 +125,7 @@ def restart(trial: Trial) -> None:
     exits = []
     for number in range(100 if trial.is_long else 6):
         worker = trial.workers[number % 2]
-        trial.load.submit_many("user3", 300, type="faults.quick", ms=5)  # short ones are claimed ahead, and have to go back
+        trial.load.submit_many("user3", 100, type="faults.quick", ms=5)  # short ones are claimed ahead, and have to go back
         _wait_until_busy(trial, worker.working)
         trial.fault("SIGTERM")
         exits.append(worker.stop())

@@ -70,7 +70,11 @@ def _freeze(trial: Trial, worker: Process, *, by_kernel: bool) -> None:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(3 * float(SETTINGS["LEASE_SECONDS"]))
     try:
-        trial.wait(lambda: sum(line["e"] == "dead" for line in trial.executions()) > dead, "dead worker", seconds=10.0)
+        trial.wait(
+            lambda: sum(line["e"] == "dead" for line in trial.executions()) > dead,
+            "dead worker",
+            seconds=10.0 if trial.setup.database == "sqlite" else 40.0,
+        )
     except FaultError:
         # One that was frozen in the middle of a write keeps SQLite's one lock until it wakes: nobody can write meanwhile.
         if trial.setup.database != "sqlite":

@@ -103,6 +103,14 @@ def test_beats(body: Body) -> None:
     assert set(body.armed[:-1]) == {4}
 
 
+def test_the_watchdog_is_there_before_the_first_tick(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hangs in the first job that it begins is ended like any other."""
+    monkeypatch.setattr(module, "_TICK_SECONDS", 60.0)
+    body.pulse.start()
+    assert body.armed == [4]
+    body.pulse.close()
+
+
 def test_a_claim_that_waits_goes_back_when_it_is_paused(body: Body) -> None:
     """What was claimed ahead and is paused by now is handed back with its attempt; what has begun goes on."""
     begun, waits = body.claims(2)
