@@ -130,7 +130,10 @@ class Link:
             raise BrokerAwayError(f"no answer within {_ANSWER_SECONDS:g} s")
 
     def close(self) -> None:
-        """Close, without waiting long for the server's word on it."""
+        """Close, without waiting long for the server's word on it; what is closed already stays so."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.lost = self.lost or BrokerAwayError("closed")
         if self._connection.is_open:
             self._connection.close()
