@@ -47,9 +47,10 @@ build/wheels/.stamp: requirements.txt | $(VENV)/runtime.stamp
 		--python-version $(IMAGE_PYTHON_VERSION) --dest build/wheels --requirement requirements.txt
 	@touch $@
 
-# What interrupts a working thread is left out: hit inside the tracer, a thread would hold its lock for ever.
+# What interrupts a working thread is left out: hit inside the tracer, a thread would hold its lock for ever. And the tracer is
+# the slow one: the other one ends the process when a thread is interrupted beneath it.
 coverage: dev system-packages  ## measure how much of the core its tests reach
-	$(BIN)/python -m pytest -q --cov --cov-report=term tests/unit tests/integration $(ARGS) \
+	COVERAGE_CORE=pytrace $(BIN)/python -m pytest -q --cov --cov-report=term tests/unit tests/integration $(ARGS) \
 		--deselect tests/integration/core/test_shutdown.py --deselect tests/integration/core/test_pulse.py \
 		-k "not interrupted and not itself and not limit and not cancelled and not lease and not dies"
 

@@ -58,6 +58,7 @@ class Link:
 
     def __init__(self, hosts: Sequence[pika.URLParameters]) -> None:
         self.lost: BaseException | None = None
+        self._is_closed = False
         self._connection, self.channel = self._open(hosts)
 
     def _open(self, hosts: Sequence[pika.URLParameters]) -> tuple[pika.SelectConnection, Channel]:
