@@ -40,7 +40,7 @@ def main() -> int:
         results = [result for part in parts for result in part]
     seconds = time.monotonic() - began
     if asked.report is not None:
-        text = report.page(results)
+        text = report.page(results, note=asked.note)
         asked.report.write_text(text)
         print(text)
     failed = [result for result in results if result.status == "fail"]
@@ -59,6 +59,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--controls", action="store_true", help="run the negative controls as well")
     parser.add_argument("--controls-only", action="store_true", help="run nothing but the negative controls")
     parser.add_argument("--collect", action="store_true", help="run nothing: write the page of what was run in the folder")
+    parser.add_argument("--note", default="", help="a sentence about the circumstances, for the page")
     parser.add_argument("--report", type=Path, help="write the page of results here")
     return parser.parse_args()
 

@@ -18,7 +18,7 @@ plain SQL, the log of what the API answered and the log of what was really execu
 row checks A1 to A8; what it promises beyond that stands beside it.
 
 * {form}, {date}, seed {seed}, {minutes:.0f} minutes of trials
-* {machine}
+* {machine}{note}
 * Leases are scaled down to 2 s (default 15 s), beats to 0.5 s, sweeps to 0.4 s, re-sends to 2 s, unless the row says otherwise
 * {faults} faults, {jobs} accepted jobs: {lost} lost, {twice} committed twice, {over} over a limit
 * {failed} of {trials} trials failed
@@ -37,8 +37,11 @@ def machine() -> str:
     )
 
 
-def page(results: Sequence[Result]) -> str:
-    """Write the page."""
+def page(results: Sequence[Result], *, note: str = "") -> str:
+    """Write the page.
+
+    :param note: a sentence about the circumstances.
+    """
     trials = [result for result in results if not result.without]
 
     def total(name: str) -> int:
@@ -47,7 +50,7 @@ def page(results: Sequence[Result]) -> str:
     forms = sorted({"long form" if result.is_long else "short form" for result in trials})
     head = _HEAD.format(
         form=" and ".join(forms).capitalize(), date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(),
+        seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(), note=f". {note}" if note else "",
         minutes=sum(result.seconds for result in results) / 60,
         faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
         over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
