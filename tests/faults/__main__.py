@@ -15,10 +15,10 @@ from tests.faults import campaign, report
 from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
 from tests.faults.row import ROWS
-from tests.faults.setups import ROOT, Setup
+from tests.faults.setups import MAIN_SETUPS, ROOT, Setup
 
-# Every row runs on the first two; on the third one what only it can show.
-SETUPS, FILLING = ("sqlite+sql", "postgresql+rabbitmq"), ("postgresql+redis",)
+# What only this one can show runs on it.
+FILLING = ("postgresql+redis",)
 
 _printing = threading.Lock()
 
@@ -68,7 +68,7 @@ def _plan(asked: argparse.Namespace) -> dict[Setup, list[tuple[str, str]]]:
     """Say what runs where: for each set-up its rows, each with the guard that is taken out, if any."""
     wanted = asked.rows.split(",") if asked.rows else list(ROWS)
     wanted.sort(key=report.order)
-    main = [Setup.named(name) for name in (asked.setups.split(",") if asked.setups else SETUPS)]
+    main = [Setup.named(name) for name in (asked.setups.split(",") if asked.setups else MAIN_SETUPS)]
     filling = [] if asked.setups else [Setup.named(name) for name in FILLING]
     plan: dict[Setup, list[tuple[str, str]]] = defaultdict(list)
     for name in [] if asked.controls_only else wanted:
