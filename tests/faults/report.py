@@ -49,10 +49,12 @@ def page(results: Sequence[Result], *, note: str = "") -> str:
         return sum(int(result.figures.get(name) or 0) for result in trials)
 
     forms = sorted({"long form" if result.is_long else "short form" for result in trials})
+    seconds = [result.seconds for result in results]
+    minutes = f", {sum(seconds) / 60:.0f} minutes of trials" if all(seconds) else ""
     head = _HEAD.format(
         form=" and ".join(forms).capitalize(), date=datetime.now(UTC).strftime("%Y-%m-%d"),
         seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(), note=f". {note}" if note else "",
-        minutes=f", {sum(result.seconds for result in results) / 60:.0f} minutes of trials" if all(r.seconds for r in results) else "",
+        minutes=minutes,
         faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
         over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
     )  # fmt: skip
