@@ -15,10 +15,10 @@ from tests.faults import campaign, report
 from tests.faults.campaign import Result
 from tests.faults.negative import CONTROLS
 from tests.faults.row import ROWS
-from tests.faults.setups import ROOT, Setup
+from tests.faults.setups import MAIN_SETUPS, ROOT, Setup
 
-# Every row runs on the first two; on the third one what only it can show.
-SETUPS, FILLING = ("sqlite+sql", "postgresql+rabbitmq"), ("postgresql+redis",)
+# What only this one can show runs on it.
+FILLING = ("postgresql+redis",)
 
 _printing = threading.Lock()
 
@@ -40,7 +40,7 @@ def main() -> int:
         results = [result for part in parts for result in part]
     seconds = time.monotonic() - began
     if asked.report is not None:
-        text = report.page(results)
+        text = report.page(results, note=asked.note)
         asked.report.write_text(text)
         print(text)
     failed = [result for result in results if result.status == "fail"]
@@ -59,6 +59,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--controls", action="store_true", help="run the negative controls as well")
     parser.add_argument("--controls-only", action="store_true", help="run nothing but the negative controls")
     parser.add_argument("--collect", action="store_true", help="run nothing: write the page of what was run in the folder")
+    parser.add_argument("--note", default="", help="a sentence about the circumstances, for the page")
     parser.add_argument("--report", type=Path, help="write the page of results here")
     return parser.parse_args()
 
@@ -67,7 +68,7 @@ def _plan(asked: argparse.Namespace) -> dict[Setup, list[tuple[str, str]]]:
     """Say what runs where: for each set-up its rows, each with the guard that is taken out, if any."""
     wanted = asked.rows.split(",") if asked.rows else list(ROWS)
     wanted.sort(key=report.order)
-    main = [Setup.named(name) for name in (asked.setups.split(",") if asked.setups else SETUPS)]
+    main = [Setup.named(name) for name in (asked.setups.split(",") if asked.setups else MAIN_SETUPS)]
     filling = [] if asked.setups else [Setup.named(name) for name in FILLING]
     plan: dict[Setup, list[tuple[str, str]]] = defaultdict(list)
     for name in [] if asked.controls_only else wanted:

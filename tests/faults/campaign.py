@@ -127,9 +127,12 @@ def hold(row: Row, setup: Setup, known: dict[str, Any], folder: Path, *, seed: i
 
 
 def collected(folder: Path) -> list[Result]:
-    """Read what trials have left in a folder, the oldest first."""
-    found = sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime)
-    return [Result(**json.loads(path.read_text())) for path in found]
+    """Read what trials have left in a folder; of one that was held again the last result counts."""
+    found = {}
+    for path in sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime):
+        result = Result(**json.loads(path.read_text()))
+        found[result.row, result.setup, result.without] = result
+    return list(found.values())
 
 
 def _members(session: int) -> list[int]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tests.faults import goals
-from tests.faults.campaign import Result
+from tests.faults.campaign import Result, applies
 from tests.faults.negative import CONTROLS
 from tests.faults.row import MISSING, ROWS
+from tests.faults.setups import MAIN_SETUPS, Setup
 
 _HEAD = """# Reliability: what was injected, and what came of it
 
@@ -17,8 +18,8 @@ the real processes, injects its fault under load and lets the oracle judge: a se
 plain SQL, the log of what the API answered and the log of what was really executed, and imports nothing of Greenroom. Every
 row checks A1 to A8; what it promises beyond that stands beside it.
 
-* {form}, {date}, seed {seed}, {minutes:.0f} minutes of trials
-* {machine}
+* {form}, {date}, seed {seed}{minutes}
+* {machine}{note}
 * Leases are scaled down to 2 s (default 15 s), beats to 0.5 s, sweeps to 0.4 s, re-sends to 2 s, unless the row says otherwise
 * {faults} faults, {jobs} accepted jobs: {lost} lost, {twice} committed twice, {over} over a limit
 * {failed} of {trials} trials failed
@@ -37,18 +38,23 @@ def machine() -> str:
     )
 
 
-def page(results: Sequence[Result]) -> str:
-    """Write the page."""
+def page(results: Sequence[Result], *, note: str = "") -> str:
+    """Write the page.
+
+    :param note: a sentence about the circumstances.
+    """
     trials = [result for result in results if not result.without]
 
     def total(name: str) -> int:
         return sum(int(result.figures.get(name) or 0) for result in trials)
 
     forms = sorted({"long form" if result.is_long else "short form" for result in trials})
+    seconds = [result.seconds for result in results]
+    minutes = f", {sum(seconds) / 60:.0f} minutes of trials" if all(seconds) else ""
     head = _HEAD.format(
         form=" and ".join(forms).capitalize(), date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(),
-        minutes=sum(result.seconds for result in results) / 60,
+        seed=", ".join(sorted({str(result.seed) for result in trials})), machine=machine(), note=f". {note}" if note else "",
+        minutes=minutes,
         faults=total("faults"), jobs=total("jobs"), lost=total("lost"), twice=total("committed_twice"),
         over=total("over_the_limit"), failed=sum(result.status == "fail" for result in trials), trials=len(trials),
     )  # fmt: skip
@@ -64,9 +70,14 @@ def _rows(results: Sequence[Result]) -> str:
     ]
     for id in sorted({*ROWS, *(missing.id for missing in MISSING)}, key=order):
         lines += [_missing(missing) for missing in MISSING if missing.id == id]
-        for result in results:
-            if result.row == id:
-                lines.append(_line(result))
+        here = [result for result in results if result.row == id]
+        lines += [_line(result) for result in here]
+        if id in ROWS:
+            row, known = ROWS[id], {result.setup for result in here}
+            left = [name for name in MAIN_SETUPS if applies(row, Setup.named(name)) and name not in known]
+            if not here and not left:
+                left = ["postgresql+redis"]
+            lines += [f"| {id} | {row.injects} | {name} | not run | | | | | | |" for name in left]
     return "\n".join(lines) + "\n"
 
 

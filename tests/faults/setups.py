@@ -29,6 +29,10 @@ TIER = {
 PATIENCE = float(os.environ.get("GREENROOM_TEST_PATIENCE", "1"))
 
 
+# Every row that has a meaning there runs on these.
+MAIN_SETUPS = ("sqlite+sql", "postgresql+rabbitmq")
+
+
 class FaultError(Exception):
     """The trial could not go on; the message says what did not come."""
 
