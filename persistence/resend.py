@@ -17,15 +17,18 @@ _MOST_DOUBLINGS = 5
 def overdue(session: Session, *, after_seconds: float) -> list[Taken]:
     """Note that the messages which nobody claimed in time are sent again, under the same number.
 
-    A new number would starve a consumer that is slower than the re-send; the wait doubles with each re-send of a job.
+    A new number would starve a consumer that is slower than the re-send; the wait doubles with each re-send of a job. Jobs
+    that are locked are left out: they are being claimed just now, or by a process that was frozen in the middle of it.
     """
+    lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE SKIP LOCKED"
     doublings = " ".join(f"WHEN {count} THEN {2**count}" for count in range(_MOST_DOUBLINGS))
     waits = f"CASE resends {doublings} ELSE {2**_MOST_DOUBLINGS} END"
     rows = run(
         session,
-        f"""UPDATE jobs SET resends = resends + 1, dispatched_at = :now WHERE id IN (
+        f"""WITH chosen AS MATERIALIZED (
             SELECT id FROM jobs WHERE status = 'queued' AND slot AND moment_after(dispatched_at, :after * {waits}) <= :now
-            ORDER BY dispatched_at LIMIT {_CHUNK})
+            ORDER BY dispatched_at LIMIT {_CHUNK} {lock})
+        UPDATE jobs SET resends = resends + 1, dispatched_at = :now WHERE id IN (SELECT id FROM chosen)
         AND status = 'queued' AND slot RETURNING {RETURNED}""",
         after=float(after_seconds),
         now=database_now(session),

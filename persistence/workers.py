@@ -96,11 +96,16 @@ def known_types(session: Session) -> set[str]:
 def declare_dead(session: Session, *, worker_id: str, beat_no: int) -> bool:
     """Declare a worker dead, for good, if it has not beaten since the given number.
 
+    One whose row is locked is passed over: it is beating just now, or was frozen in a beat, and waiting for it would hold up the
+    whole sweep.
+
     :returns: whether this call did it.
     """
+    lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE SKIP LOCKED"
     row = run(
         session,
-        "UPDATE workers SET dead_at = :now WHERE id = :id AND beat_no = :beat_no AND dead_at IS NULL RETURNING id",
+        f"""UPDATE workers SET dead_at = :now WHERE id IN (
+            SELECT id FROM workers WHERE id = :id AND beat_no = :beat_no AND dead_at IS NULL {lock}) RETURNING id""",
         id=worker_id,
         beat_no=beat_no,
         now=database_now(session),

@@ -9,7 +9,7 @@ import pytest
 from middleware import sweeper as module
 from middleware.settings import WorkerSettings
 from middleware.sweeper import Sweeper
-from persistence import dispatch, sweeps, workers
+from persistence import dispatch, resend, sweeps, workers
 from persistence.attempts import Ending
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailableError
@@ -254,6 +254,34 @@ def test_one_leads_at_a_time(postgres_database: str) -> None:
             assert not sweeps.lead(second)
     with database.write() as session:
         assert sweeps.lead(session)
+    database.close()
+
+
+@pytest.mark.postgresql
+def test_a_sweep_does_not_wait_for_a_process_that_is_frozen_in_a_write(postgres_database: str) -> None:
+    """What it has locked is passed over, and all the rest is seen to: others must not stay undiscovered because of it."""
+    from persistence.settings import DatabaseSettings
+
+    # given
+    database = Database(DatabaseSettings(), url=postgres_database)
+    frozen, silent = worker(database), worker(database)
+    with database.write() as session:
+        user = factories.user(session)
+        factories.submit(session, user, *factories.submissions(2))
+        locked, other = factories.take(session, None, room=2, mode=dispatch.Mode.SEND)
+
+    # when
+    with database.write() as held:
+        run(held, "SELECT id FROM workers WHERE id = :id FOR UPDATE", id=frozen)
+        run(held, "SELECT id FROM jobs WHERE id = :id FOR UPDATE", id=locked.id)
+        with database.write() as session:
+            run(session, "SET LOCAL lock_timeout = '500ms'")
+            dead = [workers.declare_dead(session, worker_id=one, beat_no=0) for one in (frozen, silent)]
+            sent = resend.overdue(session, after_seconds=0.0)
+
+    # then
+    assert dead == [False, True]
+    assert [job.id for job in sent] == [other.id]
     database.close()
 
 
