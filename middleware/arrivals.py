@@ -50,6 +50,7 @@ class Arrivals(Consumer):
         ahead = process.hand.arrive(message.actor_name)
         if ahead is None:
             return
+        message.ahead = ahead  # type: ignore[attr-defined]
         try:
             message.claim = process.ledger.ask(job_id, dispatch_no, hold=process.hand.hold, ahead=ahead)  # type: ignore[attr-defined]
         except DatabaseUnavailableError:

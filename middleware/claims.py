@@ -50,7 +50,7 @@ class Claims(Middleware):
         try:
             asked = getattr(message, "claim", None)
             attempt: attempts.Attempt | None = None if asked is None else wait_for(asked)
-            if attempt is None:  # nobody has asked, or it was not to be claimed ahead of a thread
+            if attempt is None and (asked is None or message.ahead):  # nobody has asked, or it was to wait for a thread
                 attempt = wait_for(process.ledger.ask(*hint, hold=process.hand.hold))
         except DatabaseUnavailableError as error:
             raise ClaimUnavailableError from error
