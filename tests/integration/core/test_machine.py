@@ -8,15 +8,15 @@ from persistence.database import Database
 from tests.integration.core.machine import STEPS, Machine
 from tests.model.steps import NAMES
 
-# Of each example; the number of examples is the profile's.
-_STEPS = 60
+# A step costs 20 ms and more, for verify looks at everything after each one.
+_STEPS, _EXAMPLES = 60, 12
 
 
 @pytest.mark.timeout(600)
 def test_no_order_of_steps_breaks_an_invariant(database: Database) -> None:
     """Whatever happens in whatever order, every invariant holds after each step, and when faults end all work drains."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Machine(database), settings=settings(stateful_step_count=_STEPS)
+        lambda: Machine(database), settings=settings(stateful_step_count=_STEPS, max_examples=_EXAMPLES)
     )
 
 

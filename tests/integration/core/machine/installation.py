@@ -126,7 +126,7 @@ class Installation(RuleBasedStateMachine):
                 self.jobs += [submission.id for submission in outcome.follow_ups]
                 continue
             released = job.status == "cancelled" and job.claim_no == outcome.claim_no and bool(job.slot)
-            assert after._mapping == {**job._mapping, "slot": job.slot and not released}
+            assert after._asdict() == {**job._asdict(), "slot": job.slot and not released}
         now = self.count("transitions"), self.count("dead_letters")
         assert now == (steps[0] + len(written) + follow_ups, steps[1] + failed)
         self.written += [(worker, outcome) for outcome in outcomes]
