@@ -42,9 +42,11 @@ test-images:  ## make images of Python, PostgreSQL, RabbitMQ and Redis from Debi
 wheels: build/wheels/.stamp  ## fetch what the image is made of, for a build without any network
 
 build/wheels/.stamp: requirements.txt | $(VENV)/runtime.stamp
-	@rm -rf build/wheels
+	@rm -rf build/wheels && mkdir -p build
+	@# The image's Python may be of an older patch release than this one, and need what this one does not.
+	@sed "s/ ; python_full_version < '[0-9.]*'//" requirements.txt >build/wheels.txt
 	@$(PIP) download --quiet --require-hashes --only-binary :all: \
-		--python-version $(IMAGE_PYTHON_VERSION) --dest build/wheels --requirement requirements.txt
+		--python-version $(IMAGE_PYTHON_VERSION) --dest build/wheels --requirement build/wheels.txt
 	@touch $@
 
 # What interrupts a working thread is left out: hit inside the tracer, a thread would hold its lock for ever. And the tracer is

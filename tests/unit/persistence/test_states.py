@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import CheckConstraint
 from sqlmodel import SQLModel
 
-from persistence import states, verify
+from persistence import soundness, states
 from persistence.jobs import Job
 from persistence.states import FINAL, STORED_REASONS, TRANSITIONS, Status, WaitingFor
 from persistence.transitions import Transition
@@ -74,7 +74,7 @@ def test_stored_reasons_are_reasons() -> None:
 
 def test_verify_judges_by_the_same_map() -> None:
     """The rule for the audit trail is made of the map."""
-    said = re.findall(r"\(coalesce\(from_status, ''\) = '(\w*)' AND to_status IN \(([^)]*)\)\)", verify._legal_steps())
+    said = re.findall(r"\(coalesce\(from_status, ''\) = '(\w*)' AND to_status IN \(([^)]*)\)\)", soundness._legal_steps())
     steps = {(before or None, after) for before, words in said for after in re.findall(r"\w+", words)}
     assert steps == LEGAL
 
