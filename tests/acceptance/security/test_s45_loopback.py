@@ -21,7 +21,9 @@ def test_servers_are_published_on_loopback(server: dict[str, Any]) -> None:
 @SERVERS
 def test_credentials_come_from_the_environment(server: dict[str, Any]) -> None:
     """Every password is a variable without a default, for which compose refuses to start."""
-    passwords = {name: value for name, value in server["environment"].items() if re.search("PASS|SECRET|COOKIE", name)}
+    environment = {name: str(value) for name, value in server["environment"].items()}
+    passwords = [value for name, value in environment.items() if re.search("PASS|SECRET|COOKIE", name)]
+    passwords += [found[1] for value in environment.values() if (found := re.search(r"://[^:@/]+:(.+)@", value))]
     assert passwords
-    assert [name for name, value in passwords.items() if not re.fullmatch(r"\$\{\w+:\?[^}]+\}", value)] == []
-    assert not any("trust" in str(value) for value in server["environment"].values())
+    assert [word for word in passwords if not re.fullmatch(r"\$\{\w+:\?[^}]+\}", word)] == []
+    assert not any("trust" in value for value in environment.values())
