@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from persistence.errors import PayloadTooLargeError, RateLimitedError, ValidationError
+from persistence.errors import RateLimitedError, ValidationError
 
 if TYPE_CHECKING:
     from api.dependencies import Caller
@@ -107,18 +107,6 @@ def _check_depth(bare: bytes) -> None:
         depth = levels[-1]
         if max(levels) > DEEPEST:
             raise ValidationError(f"the JSON is nested deeper than {DEEPEST} levels", limit=DEEPEST)
-
-
-def read_payload(raw: msgspec.Raw, *, max_bytes: int) -> Any:
-    """Decode a job's payload that was kept raw on the wire, so that its size is known before anything is built from it.
-
-    :param max_bytes: the tier's `max_payload_bytes`.
-    :raises PayloadTooLargeError: it has more bytes than that.
-    """
-    body = bytes(raw)
-    if len(body) > max_bytes:
-        raise PayloadTooLargeError(f"the payload has {len(body)} bytes; the tier allows {max_bytes}", limit=max_bytes)
-    return msgspec.json.decode(body)
 
 
 class Window:

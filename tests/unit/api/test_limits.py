@@ -4,13 +4,12 @@ import json
 import time
 from contextlib import suppress
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.limits import DEEPEST, Window, Windows, check_json, check_keys, read_payload
-from persistence.errors import PayloadTooLargeError, ValidationError
+from api.limits import DEEPEST, Window, Windows, check_json, check_keys
+from persistence.errors import ValidationError
 
 # No bracket, quote or backslash, and no surrogate, is left out: it is they that could fool the check.
 _ORDINARY = st.characters(exclude_characters="\0", categories=("L", "N", "P", "S", "Z", "Cc"))
@@ -84,14 +83,6 @@ def test_nul_is_found_exactly(text: str) -> None:
             check_json(body)
     else:
         check_json(body)
-
-
-def test_a_payload_is_measured_before_it_is_read() -> None:
-    """One byte over the limit is refused, and not even looked at."""
-    assert read_payload(msgspec.Raw(b'{"a":1}'), max_bytes=7) == {"a": 1}
-    with pytest.raises(PayloadTooLargeError) as refusal:
-        read_payload(msgspec.Raw(b"not JSON"), max_bytes=7)
-    assert refusal.value.fields == {"limit": 7}
 
 
 @given(st.lists(st.floats(0, 20, allow_nan=False), max_size=60), st.integers(1, 10))
