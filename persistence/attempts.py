@@ -96,23 +96,23 @@ def claim(
         return {}
     rows_of = [(job_id, dispatch_no, (job_id, dispatch_no) in ahead) for job_id, dispatch_no in messages]
     batch = Batch(session, "b", {"id": "uuid", "dispatch_no": "int", "ahead": "boolean"}, rows_of)
-    now = run(session, "SELECT clock_timestamp()").scalar_one()
-    rows = run(
+    rows = transitions.move(
         session,
         f"""UPDATE jobs SET status = 'processing', worker_id = :worker, attempt = jobs.attempt + 1, claim_no = jobs.claim_no + 1,
             seq = jobs.seq + 1, started_at = :now, progress_percent = 0, progress_note = NULL
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.dispatch_no = b.dispatch_no
         AND {word("jobs.status")} = 'queued' AND {flag("jobs.slot")} = 1
         AND (NOT b.ahead OR (jobs.rescues = 0 AND jobs.max_attempts - jobs.attempt >= 2))
-        AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL) RETURNING {RETURNED}""",
+        AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)""",
+        RETURNED,
+        batch=batch,
+        # No lock to come after: a message's job was let go by everybody before the message was sent.
+        step=transitions.Step(Status.QUEUED),
         worker=worker_id,
-        now=now,
-        **batch.parameters,
     )
     claims = {(taken.id, taken.dispatch_no): taken for taken in map(taken_from, rows)}
     for message in claims.keys() & set(ahead):
         claims[message] = msgspec.structs.replace(claims[message], ahead=True)
-    transitions.record(session, [job_id for job_id, _ in claims], before=Status.QUEUED, now=now)
     return claims
 
 

@@ -10,14 +10,13 @@ import msgspec
 from sqlmodel import Session
 
 from persistence import lanes, pauses, transitions
-from persistence.batches import Batch, among, flag, many, word
+from persistence.batches import Batch, flag, word
 from persistence.counters import Change
 from persistence.database import now as database_now
 from persistence.statements import run
 from persistence.states import Status
 
 _UNKNOWN_COST_SECONDS = 0.1
-_WINDOW = 2
 
 
 class Mode(StrEnum):
@@ -33,12 +32,12 @@ class Wanted:
 
     :param worker_id: the claiming worker; with `Mode.SEND` nobody yet.
     :param room: the most jobs to take.
-    :param idle: threads that can start at once; jobs of slow types are taken only for these (`Mode.SEND`: for the window).
+    :param idle: threads that can start at once; jobs of slow types are taken only for these (`Mode.SEND`: for the windows).
     :param types: the job types that the caller knows.
     :param fast: those of them whose attempts are short enough to be claimed ahead of a free thread.
     :param cost_seconds: expected seconds of an attempt by type.
     :param limits: the type limit's name of each type that has one.
-    :param beyond: with `Mode.SEND`, how many jobs of fast types may be on their way beyond the window.
+    :param beyond: with `Mode.SEND`, how many jobs of fast types may be on their way beyond the window of a queue.
     """
 
     worker_id: str | None
@@ -79,6 +78,24 @@ class _Choice:
     ahead: bool
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many more jobs may be taken: of one queue, or by one process.
+
+    :param now: for which a thread is free, or will soon be.
+    :param beyond: further ones, which have to be short.
+    """
+
+    now: int
+    beyond: int
+    is_shut: bool = False
+
+    @property
+    def all(self) -> int:
+        """Both together."""
+        return self.now + self.beyond
+
+
 def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM, *, may_wait: bool = False) -> list[Taken]:
     """Give slots to the next jobs: users in fair order, each one's best due job first, never over a limit.
 
@@ -89,61 +106,64 @@ def take(session: Session, wanted: Wanted, mode: Mode = Mode.CLAIM, *, may_wait:
         that holds no user's lock yet. Else a busy process, which lets go of its only user for an instant at each commit,
         would keep an idle one from working for as long as the jobs last.
     """
-    if mode is Mode.SEND:
-        room = _window(session, wanted.queues)
-        wanted = replace(wanted, room=min(wanted.room, room + wanted.beyond), idle=max(0, room))
     if wanted.room <= 0 or not wanted.types:
         return []
     pauses.hold(session)
-    closed, room_of = lanes.gates(session)
-    if any(pause.is_total for pause in closed):
+    gates = lanes.gates(session, wanted.queues if mode is Mode.SEND else ())
+    if any(pause.is_total for pause in gates.closed):
         return []
-    blocked = {kind for kind, limit in wanted.limits.items() if room_of.get(limit, 1) <= 0}
-    open_types = sorted(set(wanted.types) - blocked - {pause.type for pause in closed if pause.is_type})
-    filters = lanes.Filters(session, wanted.queues, open_types, closed)
+    rooms = _rooms(wanted, gates.windows, mode)
+    if not rooms:
+        return []
+    wanted = replace(wanted, room=min(wanted.room, sum(room.all for room in rooms.values())), queues=list(rooms))
+    blocked = {kind for kind, limit in wanted.limits.items() if gates.room_of.get(limit, 1) <= 0}
+    open_types = sorted(set(wanted.types) - blocked - {pause.type for pause in gates.closed if pause.is_type})
+    filters = lanes.Filters(session, wanted.queues, open_types, gates.closed)
     places = lanes.lock(session, wanted.room, filters)
-    if not places and may_wait and wanted.idle:
+    if not places and may_wait and any(room.now > 0 for room in rooms.values()):
         places = lanes.lock(session, 1, filters, waits=True)
     if not places:
         return []
     waiting, now = lanes.look_at(session, places, wanted.room, filters)
-    limited = {wanted.limits[kind] for lane in waiting for _, kind, _ in lane.jobs if kind in wanted.limits}
+    room_of: dict[str, int] = {}
+    limited = {wanted.limits[kind] for lane in waiting for _, kind, _, _ in lane.jobs if kind in wanted.limits}
     if limited:
         room_of = lanes.lock_limits(session, limited)
         now = database_now(session)  # again, after these locks: by the trail's times no limit is ever exceeded either
-    chosen = _choose(waiting, wanted, room_of if limited else {})
+    chosen = _choose(waiting, wanted, rooms, room_of)
     return _mark(session, chosen, wanted, mode, now) if chosen else []
 
 
-def _window(session: Session, queues: Collection[str]) -> int:
-    """Count how many more messages may be on their way: twice what live workers can work on; so order is decided late."""
-    sql = f"SELECT count(*) FROM jobs WHERE status = 'queued' AND slot AND queue {among(session, 'queues', 'text')}"
-    sent = run(session, sql, queues=many(session, sorted(queues))).scalar_one()
-    threads = run(session, "SELECT coalesce(sum(threads), 0) FROM workers WHERE dead_at IS NULL").scalar_one()
-    return int(_WINDOW * threads - sent)
+def _rooms(wanted: Wanted, windows: Mapping[str, int], mode: Mode) -> dict[str, _Room]:
+    """Find for each queue the room that it has, if any: one for all where the threads that claim are the room."""
+    if mode is Mode.CLAIM:
+        return dict.fromkeys(wanted.queues, _Room(wanted.idle, wanted.room - wanted.idle))
+    rooms = {queue: _Room(window, wanted.beyond) for queue, window in windows.items()}
+    return {queue: room for queue, room in rooms.items() if room.all > 0}
 
 
-def _choose(waiting: list[lanes.Lane], wanted: Wanted, room_of: dict[str, int]) -> dict[str, _Choice]:
-    """Merge the lanes in fair order; stop where the next job needs a thread that is not idle, so that none is overtaken."""
+def _choose(waiting: list[lanes.Lane], wanted: Wanted, rooms: Mapping[str, _Room], room_of: dict[str, int]) -> dict[str, _Choice]:
+    """Merge the lanes in fair order; a room is shut by the first job that does not fit into it, so that none is overtaken."""
     chosen: dict[str, _Choice] = {}
     order = [(lane.clock, place) for place, lane in enumerate(waiting)]
     heapq.heapify(order)
     next_of = [0] * len(waiting)
-    while order and len(chosen) < wanted.room:
+    while order and len(chosen) < wanted.room and not all(room.is_shut for room in rooms.values()):
         clock, place = heapq.heappop(order)
         lane = waiting[place]
-        job_id, kind, calm = lane.jobs[next_of[place]]
+        job_id, kind, queue, calm = lane.jobs[next_of[place]]
         next_of[place] += 1
-        limit = wanted.limits.get(kind)
-        if limit is None or room_of.get(limit, 0) > 0:
-            ahead = len(chosen) >= wanted.idle
-            if ahead and not (calm and kind in wanted.fast):
-                break
-            if limit is not None:
-                room_of[limit] -= 1
-            charge = wanted.cost_seconds.get(kind, _UNKNOWN_COST_SECONDS) / lane.weight
-            chosen[job_id] = _Choice(charge, limit, ahead)
-            clock += charge
+        limit, room = wanted.limits.get(kind), rooms[queue]
+        if not room.is_shut and (limit is None or room_of.get(limit, 0) > 0):
+            ahead = room.now <= 0
+            room.is_shut = room.all <= 0 or (ahead and not (calm and kind in wanted.fast))
+            if not room.is_shut:
+                room.now -= 1
+                if limit is not None:
+                    room_of[limit] -= 1
+                charge = wanted.cost_seconds.get(kind, _UNKNOWN_COST_SECONDS) / lane.weight
+                chosen[job_id] = _Choice(charge, limit, ahead)
+                clock += charge
         if next_of[place] < len(lane.jobs):
             heapq.heappush(order, (clock, place))
     return chosen

@@ -12,16 +12,20 @@ from persistence.statements import run
 
 # Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
 _LOOK_AHEAD = 2
+_WINDOW = 2
 
 
 @dataclass(slots=True)
 class Lane:
-    """One user's place in the fair order while a batch is put together."""
+    """One user's place in the fair order while a batch is put together.
+
+    :param jobs: of each its id, type and queue, and whether it may be claimed ahead.
+    """
 
     user_id: str
     clock: float
     weight: int
-    jobs: list[tuple[str, str, bool]]
+    jobs: list[tuple[str, str, str, bool]]
 
 
 class Filters:
@@ -49,15 +53,47 @@ class Filters:
         self.sql = " AND ".join(conditions)
 
 
-def gates(session: Session) -> tuple[list[pauses.Scope], dict[str, int]]:
-    """Read what is paused and how much room each type limit has, at once, for this is asked at every turn of every ledger."""
-    rows = run(
-        session,
-        """SELECT type, user_id, queue, -1 FROM pauses UNION ALL SELECT name, '', '', greatest(max_held - held, 0)
-        FROM type_limits""",
-    ).all()
-    closed = [pauses.Scope(*row[:3]) for row in rows if row[3] < 0]
-    return closed, {row[0]: row[3] for row in rows if row[3] >= 0}
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What stands before all lanes.
+
+    :param closed: what is paused.
+    :param room_of: by the name of a type limit, how many more attempts it has room for.
+    :param windows: by queue, how many more messages may be on their way.
+    """
+
+    closed: list[pauses.Scope]
+    room_of: dict[str, int]
+    windows: dict[str, int]
+
+
+def gates(session: Session, queues: Collection[str] = ()) -> Gates:
+    """Read the gates, at once, for this is asked at every turn of every ledger.
+
+    :param queues: of which the windows are wanted. A window is twice what the live workers of a queue can work on, less what
+        is on its way: more than that would only decide the order too early.
+    """
+    sql = """SELECT 'pause', type, user_id, queue, 0 FROM pauses
+        UNION ALL SELECT 'limit', name, '', '', greatest(max_held - held, 0) FROM type_limits"""
+    parameters = {}
+    if queues:
+        sql += f""" UNION ALL SELECT 'worker', '', '', queues, threads FROM workers WHERE dead_at IS NULL
+        UNION ALL SELECT 'sent', '', '', queue, count(*) FROM jobs
+        WHERE status = 'queued' AND slot AND queue {among(session, "queues", "text")} GROUP BY queue"""
+        parameters["queues"] = many(session, sorted(queues))
+    found = Gates([], {}, dict.fromkeys(queues, 0))
+    for kind, name, user_id, queue, number in run(session, sql, **parameters):
+        match kind:
+            case "pause":
+                found.closed.append(pauses.Scope(name, user_id, queue))
+            case "limit":
+                found.room_of[name] = number
+            case "worker":
+                for consumed in found.windows.keys() & set(queue.split("\n")):
+                    found.windows[consumed] += _WINDOW * number
+            case "sent":
+                found.windows[queue] -= number
+    return found
 
 
 def lock(session: Session, room: int, filters: Filters, *, waits: bool = False) -> dict[str, tuple[float, int, int]]:
@@ -100,15 +136,15 @@ def look_at(
     """Read the best jobs of the lanes whose users are locked, and the time after those locks."""
     share = max(1, -(-_LOOK_AHEAD * room // len(places)))
     found = {user_id: Lane(user_id, clock, weight, []) for user_id, (clock, weight, _) in places.items()}
-    best = f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm, clock_timestamp() AS now
-        FROM jobs j
+    best = f"""SELECT j.user_id, j.id, j.type, j.queue, j.rescues = 0 AND j.max_attempts - j.attempt >= 2 AS calm,
+            clock_timestamp() AS now FROM jobs j
         WHERE j.user_id = {{user}} AND {filters.sql} ORDER BY j.priority DESC, j.id LIMIT {{slots}}"""
     asked = [(user_id, min(slots, share)) for user_id, (_, _, slots) in places.items()]
     if session.get_bind().dialect.name == "sqlite":
         # SQLite has no LATERAL, and its LIMIT takes no column: the most that any lane may give is cut to each one's own below.
         rows = run(
             session,
-            f"""SELECT j.user_id, j.id, j.type, j.rescues = 0 AND j.max_attempts - j.attempt >= 2, clock_timestamp()
+            f"""SELECT j.user_id, j.id, j.type, j.queue, j.rescues = 0 AND j.max_attempts - j.attempt >= 2, clock_timestamp()
             FROM json_each(:users) l CROSS JOIN jobs j ON j.id IN (SELECT j.id FROM jobs j WHERE j.user_id = l.value
                 AND {filters.sql} ORDER BY j.priority DESC, j.id LIMIT :most)
             ORDER BY l.key, j.priority DESC, j.id""",
@@ -122,8 +158,8 @@ def look_at(
         rows = run(session, every, **batch.parameters, **filters.parameters).all()
     now = None
     most_of = dict(asked)
-    for user_id, job_id, kind, calm, now in rows:  # noqa: B007 - the last row's time is the latest
+    for user_id, job_id, kind, queue, calm, now in rows:  # noqa: B007 - the last row's time is the latest
         lane = found[str(user_id)]
         if len(lane.jobs) < most_of[lane.user_id]:
-            lane.jobs.append((str(job_id), kind, bool(calm)))
+            lane.jobs.append((str(job_id), kind, queue, bool(calm)))
     return [lane for lane in found.values() if lane.jobs], now

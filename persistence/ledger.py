@@ -18,7 +18,7 @@ from persistence import admission, attempts, counters, dependencies, dispatch, d
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
 from persistence.inbox import Inbox
-from persistence.statements import commit, puts_off
+from persistence.statements import commit, puts_off, spare_the_disk
 from persistence.turn import Call, Done, Message, Request, Source, Turn, refuse, wait_for
 from persistence.wakeup import announce
 
@@ -210,11 +210,12 @@ class Ledger:
             return
         session = self._session = self._session or puts_off(self._database.session())
         done = self._write_entries(session, turn)
-        # Whether this transaction may have locked users, and so must not wait for another one.
-        holds = bool(turn) or (promotes and self._promote(session))
+        holds = bool(turn) or (promotes and self._promote(session))  # it may have locked users, and must not wait for others
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
+            if not holds and self._source.mode is dispatch.Mode.SEND:
+                spare_the_disk(session)  # lost slots are given again, and their messages are refused or as good as new ones
         for entry in done.written.submissions:
             entry.repeated = True
         if self._announces and done.written.submissions:

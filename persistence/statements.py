@@ -125,6 +125,12 @@ def commit(session: Session) -> None:
         raise as_database_error(connection, "COMMIT", error) from error
 
 
+def spare_the_disk(session: Session) -> None:
+    """Let the commit of this transaction be answered before it is on the disk, for it may be lost in a crash of the server."""
+    if session.get_bind().dialect.name == "postgresql":
+        later(session, "SET LOCAL synchronous_commit = off")
+
+
 def flush(session: Session) -> None:
     """Execute what was put off, for somebody comes next who does not go this way."""
     if session.info.get(_LATER):

@@ -1,7 +1,7 @@
 """The audit trail: one row for each change of a job's status, written in the transaction that made it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlmodel import Field, Session, SQLModel
 
 from persistence import tables
 from persistence.batches import Batch, among, many
+from persistence.database import now as database_now
 from persistence.statements import run
 from persistence.states import Status
 
@@ -75,12 +76,12 @@ class Step:
     """What the transitions of a batch have in common.
 
     :param before: the status that all jobs had.
-    :param now: the moment.
+    :param now: the moment; None for the one at which the statement runs, where nothing was locked that it has to come after.
     :param is_told: whether the batch says of each transition its `attempt_no`, `reason` and `error`.
     """
 
     before: Status
-    now: Any
+    now: Any = None
     is_told: bool = False
 
 
@@ -94,21 +95,28 @@ def move(session: Session, update: str, returned: str, *, batch: Batch, step: St
     :param returned: the columns of `jobs` to return, `jobs.id` the first of them.
     :param batch: the batch `b` that the statement joins.
     """
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    if is_sqlite and step.now is None:
+        step = replace(step, now=database_now(session))
     parameters |= {"now": step.now, **batch.parameters}
-    if session.get_bind().dialect.name == "sqlite":
+    if is_sqlite:
         rows: Sequence[Any] = run(session, f"{update} RETURNING {returned}", **parameters).all()
         _record_moved(session, [row[0] for row in rows], batch, step)
         return rows
     told = "b.attempt_no, b.reason, b.error" if step.is_told else "jobs.attempt, NULL::text, NULL::text"
     names = ", ".join(column.strip().removeprefix("jobs.") for column in returned.split(","))
     steps = ", ".join(f"step_{column.strip()}" for column in _MOVED.split(","))
+    clock, at = "", "CAST(:now AS timestamptz)"
+    if step.now is None:
+        clock, at = "clock AS MATERIALIZED (SELECT clock_timestamp() AS now), ", "(SELECT now FROM clock)"
+        update = update.replace(":now", at)
     # One statement for both: a batch costs one round trip, and the rows are not looked up again.
     moved = run(
         session,
-        f"""WITH moved ({names}, {steps}) AS ({update} RETURNING {returned},
+        f"""WITH {clock}moved ({names}, {steps}) AS ({update} RETURNING {returned},
             jobs.id, jobs.user_id, jobs.seq, jobs.status, jobs.claim_no, jobs.worker_id, {told}),
         trail AS (INSERT INTO transitions ({_MOVED}, from_status, at)
-            SELECT {steps}, CAST(:before AS varchar), CAST(:now AS timestamptz) FROM moved)
+            SELECT {steps}, CAST(:before AS varchar), {at} FROM moved)
         SELECT {names} FROM moved""",
         before=str(step.before),
         **parameters,

@@ -55,7 +55,7 @@ GOALS = (
     Goal("stale attempts that wake up late", "1,000 tried, 0 accepted",
          _of("F18", "{stale_tried} tried, {stale_accepted} accepted")),
     Goal("limits under 8 racing claimers", "0 violations in 100,000 claims",
-         _of("F23", "{over_the_limit} violations in {claims} claims by 4 workers")),
+         _of("F23", "{over_the_limit} violations in {claims} claims by {workers} workers")),
     Goal("poison jobs", "exactly their attempts, then dead letters; neighbours keep ≥ 80 %",
          _of("F20", "{crashes} crashes of {expected_crashes}, neighbours at {throughput_share} of their throughput")),
     Goal("API killed between commit and answer", "500 kills, 0 duplicates", _of("F25", "{kills} kills, {duplicates} duplicates")),

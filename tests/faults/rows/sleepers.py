@@ -25,9 +25,12 @@ def freeze(trial: Trial) -> None:
     One is as it is, the other one has no watchdog and does not look at its lease, so that it tries to write late and the
     fence stands alone.
     """
+    usual = trial.threads
+    trial.threads = 50 if trial.is_long else usual
     trial.start_worker(FAULTS_WITHOUT=",".join(filter(None, ("watchdog", "beat_check", trial.without))))
-    trial.begin(workers=2)
-    trial.load.start(rate=40, ms=(50, 400), deaf=True)
+    trial.threads = usual
+    trial.begin(workers=2, tier={"max_running": 50})
+    trial.load.start(rate=150 if trial.is_long else 40, ms=(50, 400), deaf=True)
     careless, ordinary = trial.workers[0], trial.workers[1]
     rounds = 40 if trial.is_long else 3
     ended = 0

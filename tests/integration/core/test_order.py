@@ -1,5 +1,6 @@
 """Dispatch: whose turn it is, under every limit, and that nobody is overtaken."""
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlmodel import Session
 from persistence import dispatch, due, pauses, users, workers
 from persistence.attempts import Ending
 from persistence.database import Database
+from persistence.ids import new_id
 from persistence.statements import run
 from tests import factories
 from tests.integration.core.machine import clear, clears_itself
@@ -316,6 +318,22 @@ def test_messages_of_short_jobs_go_out_beyond_the_window(database: Database) -> 
         assert len(factories.take(session, None, **words)) == 4 + 3
         assert factories.take(session, None, **words) == []
         assert len(factories.take(session, None, **words | {"beyond": 9})) == 1
+
+
+def test_each_queue_has_a_window_of_its_own(database: Database) -> None:
+    """Messages that nobody takes fill the window of their queue alone; and its size comes from those who consume it."""
+    other = "other"
+    with database.write() as session:
+        ann = factories.user(session)
+        factories.submit(session, ann, *factories.submissions(9), *factories.submissions(9, queue=other))
+        for queues, threads in (([factories.QUEUE], 1), ([factories.QUEUE, other], 2)):
+            types, name = [factories.TYPE], "worker"
+            workers.register(session, worker_id=new_id(), name=name, queues=queues, types=types, threads=threads)
+        wanted = dispatch.Wanted(None, [factories.QUEUE], [factories.TYPE], room=100, idle=100)
+        assert len(dispatch.take(session, wanted, dispatch.Mode.SEND)) == 2 * 3
+        both = dataclasses.replace(wanted, queues=[factories.QUEUE, other])
+        assert [job.queue for job in dispatch.take(session, both, dispatch.Mode.SEND)] == [other] * 2 * 2
+        assert dispatch.take(session, both, dispatch.Mode.SEND) == []
 
 
 # Claiming ahead.
