@@ -71,7 +71,7 @@ class Outbox:
             fast=fast,
             cost_seconds=costs,
             limits=self._limits,
-            beyond=ahead // 2,  # one half is on its way while the other is worked on
+            beyond=ahead,  # as many are on their way as wait in the hand
         )
 
     def deliver(self, taken: list[Taken]) -> None:
