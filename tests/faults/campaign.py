@@ -17,7 +17,8 @@ from typing import Any
 
 import psycopg
 
-from tests.faults.negative import CONTROLS
+from tests.faults.execution_log import STALE
+from tests.faults.negative import CONTROLS, Control
 from tests.faults.row import ROWS, Row
 from tests.faults.servers import broker, postgres
 from tests.faults.setups import PATIENCE, ROOT, FaultError, Setup
@@ -25,6 +26,7 @@ from tests.faults.trial import Trial
 
 EFFECTS = "CREATE TABLE faults_effects (job_id varchar(36) NOT NULL, claim_no integer NOT NULL)"
 TEMPLATE = "faults_template"
+STUCK = "stuck"
 
 
 @dataclass
@@ -121,9 +123,14 @@ def hold(row: Row, setup: Setup, known: dict[str, Any], folder: Path, *, seed: i
     result.seed, result.is_long = seed, is_long
     if without:
         (control,) = (control for control in CONTROLS if control.guard == without)
-        result.status = "pass" if result.violations.keys() & set(control.shows) else "fail"
+        result.status = "pass" if is_noticed(control, result) else "fail"
     written.write_text(json.dumps(asdict(result)))
     return result
+
+
+def is_noticed(control: Control, result: Result) -> bool:
+    """Tell whether the oracle has noticed that a guard is missing, by what that leads to and by nothing else."""
+    return STALE not in result.violations and bool(result.violations.keys() & set(control.shows))
 
 
 def collected(folder: Path) -> list[Result]:
@@ -151,6 +158,7 @@ def trial(task: dict[str, Any]) -> None:
     row, setup, folder = ROWS[task["row"]], Setup.named(task["setup"]), Path(task["folder"])
     result = Result(row.id, setup.name, "fail", without=task["without"])
     stage = Trial(folder, setup, task["servers"], seed=task["seed"], is_long=task["is_long"], without=task["without"])
+    stuck: list[str] = []
     with stage.after:
         try:
             try:
@@ -164,14 +172,16 @@ def trial(task: dict[str, Any]) -> None:
         except NotImplementedError as cannot:
             result.status, result.words = "could not be injected here", [str(cannot)]
         except FaultError as error:
-            stage.verdict.problems.append(str(error))
+            stuck = [str(error)]
             with suppress(Exception):  # what the oracle finds may say why the row could not go on
                 judgement = stage.judge()
                 result.figures, result.violations = judgement["figures"] | stage.verdict.figures, judgement["violations"]
                 result.words = judgement["examples"]
-    if stage.verdict.problems:
-        result.violations["row"] = len(stage.verdict.problems)
-        result.words = [*stage.verdict.problems, *result.words]
+    # A promise that the row has seen broken is something else than a row that could not be played to its end.
+    for kind, problems in (("row", stage.verdict.problems), (STUCK, stuck), (STALE, stage.stale())):
+        if problems:
+            result.violations[kind] = len(problems)
+            result.words = [*problems, *result.words]
     if result.status != "could not be injected here":
         result.status = "fail" if result.violations else "pass"
     result.figures |= {"errors": dict(stage.load.errors), "unresolved": stage.load.unresolved}

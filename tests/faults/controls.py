@@ -1,117 +1,170 @@
 """Negative controls: one guard of the core is taken out, and the oracle has to notice; a check that cannot fail proves nothing.
 
-FAULTS_WITHOUT names the guard; only the processes of the campaign load this.
+FAULTS_WITHOUT names the guard; only the processes of the campaign load this. A guard that is not where it was looked for ends
+the process, and the first time that it is missed goes into the execution log: the campaign takes no control for shown whose
+guard was never missed.
 """
 
 import faulthandler
 import os
 import re
+import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
-from middleware import pulse
+# All that runs statements has to be there when they are rewritten.
+from middleware import pulse, sweeper  # noqa: F401
 from middleware.hand import Hand
 from middleware.pulse import Pulse
-from persistence import admission, attempts, batches, dispatch, rescue, resend, transitions, workers
+from persistence import admission, attempts, lanes, ledger, rescue, resend, transitions, workers  # noqa: F401
+from tests.faults.execution_log import STALE, WITHOUT, note
+from tests.rewriting import rewrite
 
 VARIABLE = "FAULTS_WITHOUT"
+_EXIT_STALE = 70
+
+_missed: set[tuple[int, str, str]] = set()
 
 
 def install() -> None:
     """Take out what the environment names."""
     for name in filter(None, os.environ.get(VARIABLE, "").split(",")):
-        CONTROLS[name]()
+        if name not in ELSEWHERE:
+            CONTROLS[name](name)
 
 
-def _rewritten(place: Any, *changes: tuple[str, str]) -> None:
-    """Change the words of a module's statements on their way to the database."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A part of some statements that is taken out of them, or put into them.
 
-    def run(session: Any, statement: str, **parameters: Any) -> Any:
-        for pattern, replacement in changes:
-            statement = re.sub(pattern, replacement, statement)
-        named = set(re.findall(r":(\w+)", statement))
-        return batches.run(session, statement, **{name: value for name, value in parameters.items() if name in named})
+    :param of: words that all of these statements have, and no other one.
+    :param pattern: what is changed in each of them, as a regular expression.
+    """
 
-    place.run = run
-
-
-def _without_fence() -> None:
-    # Only the outcome's statement joins a batch to jobs and asks for the worker.
-    _rewritten(
-        attempts,
-        (
-            r"AND jobs\.claim_no = b\.claim_no AND jobs\.worker_id = :worker\s+AND [^\n]*= 'processing' AND [^\n]* = (?:1|true)",
-            "AND true",
-        ),
-        # Without this its verb would stumble over rows of a claim that it has not asked for.
-        (
-            r"UPDATE jobs SET status = b\.status, slot = false, seq",
-            "UPDATE jobs SET claim_no = b.claim_no, status = b.status, slot = false, seq",
-        ),
-    )
-    # Nor does the process notice by itself that its lease is gone.
-    Pulse._start_over = lambda _pulse: None  # type: ignore[method-assign]
-    Pulse._hand_back_unknown = lambda _pulse, _claims: None  # type: ignore[method-assign]
+    of: str
+    pattern: str
+    replacement: str = ""
 
 
-def _without_watchdog() -> None:
+def _miss(guard: str, part: str) -> None:
+    """Note, once in each process, that a guard would have been asked just now."""
+    key = (os.getpid(), guard, part)
+    if key not in _missed:
+        _missed.add(key)
+        note(WITHOUT, guard=guard, part=part)
+
+
+def _is_stale(guard: str, words: str) -> NoReturn:
+    """End the process: a control that takes nothing out would only show that the product works."""
+    note(STALE, guard=guard, words=words)
+    print(f"the negative control {guard!r} is stale: {words}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(_EXIT_STALE)
+
+
+def _rewritten(*changes: Change) -> Callable[[str], None]:
+    """Change the words of statements on their way to the database."""
+
+    def install(guard: str) -> None:
+        def change(sql: str) -> str:
+            for one in changes:
+                if one.of not in sql:
+                    continue
+                sql, count = re.subn(one.pattern, one.replacement, sql)
+                if not count:
+                    _is_stale(guard, f"there is no {one.pattern!r} in {sql!r}")
+                _miss(guard, one.of)
+            return sql
+
+        rewrite(change)
+
+    return install
+
+
+def _put(guard: str, place: Any, name: str, value: Any) -> None:
+    """Put something else in the place of a function or method that has to be there."""
+    if not callable(getattr(place, name, None)):
+        _is_stale(guard, f"there is no {place.__name__}.{name}")
+
+    def stand_in(*arguments: Any, **words: Any) -> Any:
+        _miss(guard, name)
+        return value(*arguments, **words)
+
+    setattr(place, name, stand_in)
+
+
+def _constant(place: Any, name: str, value: Any) -> Callable[[str], None]:
+    return lambda guard: _put(guard, place, name, lambda *_, **__: value)
+
+
+_OUTCOME = "UPDATE jobs SET status = b.status, slot = false, seq"
+_without_fence = _rewritten(
+    # Without this its verb would stumble over rows of a claim that it has not asked for.
+    Change(_OUTCOME, _OUTCOME, "UPDATE jobs SET claim_no = b.claim_no, status = b.status, slot = false, seq"),
+    Change(
+        "UPDATE jobs SET claim_no = b.claim_no, status = b.status",
+        r"AND jobs\.claim_no = b\.claim_no AND jobs\.worker_id = :worker\s+"
+        r"AND jobs\.status \|\| '' = 'processing' AND CAST\(jobs\.slot AS int\) = 1",
+    ),
+)
+
+
+def _without_watchdog(guard: str) -> None:
     """Let a frozen process go on when it wakes, so that its late writes are tried: the fence has to stand alone."""
-    faulthandler.dump_traceback_later = lambda *_, **__: None  # type: ignore[assignment]
+    _put(guard, faulthandler, "dump_traceback_later", lambda *_, **__: None)
 
 
-def _without_beat_check() -> None:
+def _without_beat_check(guard: str) -> None:
     """Let a process that has lost its lease write on until it has tried what it has in hand."""
     beat = Pulse._beat
+    if not isinstance(getattr(Hand, "is_full", None), property):
+        _is_stale(guard, "a hand does not say whether it is full")
 
     def patient(self: Pulse, session: Any) -> Any:
         claims = beat(self, session)
         return {} if claims is None and self._hand.is_full else claims
 
-    Pulse._beat = patient  # type: ignore[method-assign]
+    _put(guard, Pulse, "_beat", patient)
 
 
-def _without_slot_lock() -> None:
-    _rewritten(
-        dispatch,
-        (r"AND u\.held < t\.max_running", ""),
-        (r"t\.max_running - u\.held", "t.max_running"),
-        (r"FOR NO KEY UPDATE OF u SKIP LOCKED", ""),
-    )
+_NEXT_USERS = "FROM users u JOIN tiers t ON t.name = u.tier\n        WHERE u.ready > 0"
+_without_slot_count = _rewritten(
+    Change(_NEXT_USERS, r"AND u\.held < t\.max_running\s", " "),
+    Change(_NEXT_USERS, r"t\.max_running - u\.held", "t.max_running"),
+)
+_without_slot_lock = _rewritten(Change(_NEXT_USERS, r"FOR NO KEY UPDATE OF u(?: SKIP LOCKED)?"))
 
 
-def _without_idempotency() -> None:
-    admission._known_keys = lambda _session, _units: {}
-    admission._known_ids = lambda _session, _units: set()
+def _without_idempotency(guard: str) -> None:
+    _put(guard, admission, "_known_keys", lambda *_: {})
+    _put(guard, admission, "_known_ids", lambda *_: set())
     insert = admission._insert
 
     def anonymous(session: Any, fresh: Any, now: Any) -> None:
-        from dataclasses import replace
-
         insert(session, [(replace(unit, idempotency_key=None), admitted) for unit, admitted in fresh], now)
 
-    admission._insert = anonymous
+    # The index that allows each key once is a second guard.
+    _put(guard, admission, "_insert", anonymous)
 
 
-def _without_trail() -> None:
-    record = transitions.record_outcomes
-
-    def forgetful(session: Any, steps: Any, *, now: Any) -> None:
-        record(session, [step for step in steps if int(step[0][-2:], 16) % 7], now=now)
-
-    transitions.record_outcomes = forgetful
-
-
-def _constant(place: Any, name: str, value: Any) -> Callable[[], None]:
-    def put() -> None:
-        setattr(place, name, lambda *_, **__: value)
-
-    return put
+# Three of the sixteen digits with which an id may end.
+_without_trail = _rewritten(
+    Change(
+        "trail AS (INSERT INTO transitions",
+        r"AS timestamptz\) FROM moved\)",
+        "AS timestamptz) FROM moved WHERE ascii(right(CAST(step_job_id AS text), 1)) % 7 <> 0)",
+    ),
+    Change(
+        "CROSS JOIN jobs j ON j.id = b.id WHERE b.id", "WHERE b.id", "WHERE unicode(substr(b.id, -1)) % 7 <> 0 AND b.id"
+    ),
+)
 
 
-CONTROLS: dict[str, Callable[[], None]] = {
+CONTROLS: dict[str, Callable[[str], None]] = {
     "fence": _without_fence,
     "watchdog": _without_watchdog,
     "beat_check": _without_beat_check,
+    "slot_count": _without_slot_count,
     "slot_lock": _without_slot_lock,
     "idempotency": _without_idempotency,
     "trail": _without_trail,
@@ -121,3 +174,5 @@ CONTROLS: dict[str, Callable[[], None]] = {
     "unknown_claims": _constant(pulse, "hand_back_unknown", value=set()),
     "hand_back": _constant(Hand, "drop_waiting", value=[]),
 }
+# The row sees to these: they are settings of a server.
+ELSEWHERE = frozenset({"durability"})

@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 LOG_VARIABLE = "FAULTS_EXECUTIONS"
+# What controls say: that a guard was missed, and that there was none where it should have been.
+WITHOUT, STALE = "without", "stale"
 
 _files: dict[int, int] = {}
 

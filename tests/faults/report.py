@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tests.faults import goals
-from tests.faults.campaign import Result, applies
+from tests.faults.campaign import Result, applies, is_noticed
 from tests.faults.negative import CONTROLS
 from tests.faults.row import MISSING, ROWS
 from tests.faults.setups import MAIN_SETUPS, Setup
@@ -137,7 +137,7 @@ def _controls(results: Sequence[Result]) -> str:
         found = [result for result in results if result.without == control.guard]
         for result in found:
             kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.violations.items()))
-            noticed = "yes" if result.violations.keys() & set(control.shows) else "**no**"
+            noticed = "yes" if is_noticed(control, result) else "**no**"
             lines.append(f"| {control.guard} | {control.means} | {control.row} | {result.setup} | {noticed} | {kinds} |")
         if not found:
             reason = "not run" if setups & set(control.setups) else "its set-up was not there"

@@ -19,6 +19,7 @@ import psycopg
 
 from tests.acceptance.greenroom_up import children, free_port
 from tests.faults import messages
+from tests.faults.execution_log import STALE, WITHOUT
 from tests.faults.load import TENANTS, Caller, Load
 from tests.faults.processes import Keeper, Process, api_command, worker_command
 from tests.faults.servers import PostgresServer, tell
@@ -148,6 +149,10 @@ class Trial:
         """Note that something has been done to the processes."""
         self._write("fault", what, pid)
 
+    def take_out(self, guard: str) -> None:
+        """Note that a guard is missing which is none of the processes'."""
+        self._write(WITHOUT, guard, 0)
+
     def heal(self, what: str) -> None:
         """Note that it is over."""
         self._write("heal", what, 0)
@@ -241,6 +246,17 @@ class Trial:
                     least, moved = left, time.monotonic()
             time.sleep(_LOOK_SECONDS)
         return time.monotonic() - began
+
+    def stale(self) -> list[str]:
+        """Say which guards of a negative control were not where they were looked for, or were never missed by anybody."""
+        said = self.executions()
+        words = [f"{line['guard']}: {line['words']}" for line in said if line["e"] == STALE]
+        missed = {line["guard"] for line in said if line["e"] == WITHOUT}
+        for line in (self.folder / "faults.log").read_text().splitlines():
+            fault = json.loads(line)
+            missed |= {fault["what"]} if fault["e"] == WITHOUT else set()
+        never = set(filter(None, self.without.split(","))) - missed
+        return [*dict.fromkeys(words), *(f"{guard}: nothing that ran would have asked it" for guard in sorted(never))]
 
     # The verdict.
 

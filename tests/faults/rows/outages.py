@@ -46,6 +46,8 @@ def _set_durability(trial: Trial) -> None:
         trial.query(f"ALTER DATABASE {name} SET synchronous_commit = off")
         trial.query("ALTER SYSTEM SET wal_writer_delay = '10s'")
         trial.query("SELECT pg_reload_conf()")
+        trial.wait(lambda: trial.query("SHOW synchronous_commit") == [("off",)], "server that does not wait for its disk")
+        trial.take_out("durability")
         trial.stack.callback(trial.query, "ALTER SYSTEM RESET wal_writer_delay")
 
 
