@@ -1,7 +1,8 @@
-"""Rewriting: the product's statements are changed on their way to the database, so that a guard is missing in what really runs."""
+"""Rewriting: the product's statements are changed on their way to the database, so that a guard is missing in what runs."""
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from persistence import statements
@@ -37,7 +38,7 @@ def rewrite(change: Callable[[str], str]) -> Callable[[], None]:
         for module in [module for known_as, module in sys.modules.items() if known_as.partition(".")[0] == "persistence"]:
             if module.__dict__.get(name) is verb:
                 setattr(module, name, rewritten)
-                undo.append(lambda module=module, name=name, verb=verb: setattr(module, name, verb))
+                undo.append(partial(setattr, module, name, verb))
 
     def put_back() -> None:
         for step in undo:

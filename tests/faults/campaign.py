@@ -27,6 +27,8 @@ from tests.faults.trial import Trial
 EFFECTS = "CREATE TABLE faults_effects (job_id varchar(36) NOT NULL, claim_no integer NOT NULL)"
 TEMPLATE = "faults_template"
 STUCK = "stuck"
+# What callers may meet while something is wrong: come back later, or there is no database.
+RIGHT = frozenset({"429", "503"})
 
 
 @dataclass
@@ -177,8 +179,9 @@ def trial(task: dict[str, Any]) -> None:
                 judgement = stage.judge()
                 result.figures, result.violations = judgement["figures"] | stage.verdict.figures, judgement["violations"]
                 result.words = judgement["examples"]
+    wrong = [f"callers were answered with {error}" for error in stage.load.errors if error.isdigit() and error not in RIGHT]
     # A promise that the row has seen broken is something else than a row that could not be played to its end.
-    for kind, problems in (("row", stage.verdict.problems), (STUCK, stuck), (STALE, stage.stale())):
+    for kind, problems in (("row", stage.verdict.problems), ("wrong answer", wrong), (STUCK, stuck), (STALE, stage.stale())):
         if problems:
             result.violations[kind] = len(problems)
             result.words = [*problems, *result.words]

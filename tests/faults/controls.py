@@ -154,9 +154,7 @@ _without_trail = _rewritten(
         r"AS timestamptz\) FROM moved\)",
         "AS timestamptz) FROM moved WHERE ascii(right(CAST(step_job_id AS text), 1)) % 7 <> 0)",
     ),
-    Change(
-        "CROSS JOIN jobs j ON j.id = b.id WHERE b.id", "WHERE b.id", "WHERE unicode(substr(b.id, -1)) % 7 <> 0 AND b.id"
-    ),
+    Change("CROSS JOIN jobs j ON j.id = b.id WHERE b.id", "WHERE b.id", "WHERE unicode(substr(b.id, -1)) % 7 <> 0 AND b.id"),
 )
 
 

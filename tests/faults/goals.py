@@ -28,7 +28,8 @@ def _of(row: str, words: str) -> Callable[[Sequence[Result]], str]:
             recovery = result.figures.get("recovery") or {}
             known = {**result.figures, **{f"recovery_{name}": value for name, value in recovery.items()}}
             if result.row == row and result.figures:
-                found.append(f"{result.setup}: {words.format_map(_Known(known))}")
+                failed = " (**the row failed**)" if result.status == "fail" else ""
+                found.append(f"{result.setup}: {words.format_map(_Known(known))}{failed}")
         return "; ".join(found) or "not measured"
 
     return measured
@@ -51,7 +52,8 @@ GOALS = (
          _of("F1b", "p99 {recovery_p99} s, max {recovery_max} s of {recovery_count}")),
     Goal("the same, leases of 2 s", "", _of("F1", "p99 {recovery_p99} s, max {recovery_max} s of {recovery_count}")),
     Goal("broker wiped with 10,000 jobs queued", "all complete, re-sent within 60 s",
-         _of("F8", "{queued} queued, {wipes} wipes, next job done within {recovery_max} s, {unfinished} unfinished")),
+         _of("F8", "{queued} queued, {wipes} wipes, next job done within {recovery_max} s, "
+                   "{unfinished} unfinished after {drained_in} s more")),
     Goal("stale attempts that wake up late", "1,000 tried, 0 accepted",
          _of("F18", "{stale_tried} tried, {stale_accepted} accepted")),
     Goal("limits under 8 racing claimers", "0 violations in 100,000 claims",

@@ -44,6 +44,10 @@ class Judgement:
 def judge(evidence: Evidence) -> Judgement:
     """Account for everything."""
     found = Judgement()
+    # Where nothing was seen, nothing can be found.
+    for name, seen in (("2xx", evidence.answers), ("execution", evidence.executions), ("transition", evidence.steps)):
+        if not seen:
+            found.against("nothing seen", f"there was no {name} at all")
     for check in (_answers, _keys, _trails, _commits, _executions, _counters, _limits, _overlaps, _letters):
         check(evidence, found)
     _recovery(evidence, found)
@@ -66,7 +70,8 @@ def judge(evidence: Evidence) -> Judgement:
 
 def _answers(evidence: Evidence, found: Judgement) -> None:
     """A1 and A7: every job that was answered with 2xx is there, is its caller's, says what was asked, and has ended."""
-    for answer in {answer["id"]: answer for answer in evidence.answers}.values():
+    # Each answer, not each id: two requests that were given one id are one job too few.
+    for answer in {(answer["id"], answer["token"], answer["user"]): answer for answer in evidence.answers}.values():
         job = evidence.jobs.get(answer["id"])
         if job is None:
             found.against("lost", f"{answer['id']} was accepted and is not there")
@@ -122,8 +127,8 @@ def _trails(evidence: Evidence, found: Judgement) -> None:
                 if step["attempt"] != attempt:
                     found.against("attempts", f"{id}: claim {claim} is attempt {step['attempt']} and not {attempt} ({back})")
                 worker = step["worker_id"]
-            elif move == ("processing", "completed") and step["worker_id"] != worker:
-                found.against("fence", f"{id}: claimed by {worker}, completed by {step['worker_id']}")
+            elif move[0] == "processing" and step["worker_id"] != worker:
+                found.against("fence", f"{id}: claimed by {worker}, {move[1]} by {step['worker_id']}")
             if step["claim_no"] != claim:
                 found.against("fence", f"{id}: step {step['seq']} has claim {step['claim_no']} and not {claim}")
             if move[1] == "queued":
@@ -154,7 +159,7 @@ def _commits(evidence: Evidence, found: Judgement) -> None:
 
 
 def _executions(evidence: Evidence, found: Judgement) -> None:
-    """Nothing is begun without a committed claim, and no claim is begun twice."""
+    """Nothing is begun without a committed claim, no claim is begun twice, and nothing completes that was not done."""
     claimed = {(str(step["job_id"]), step["claim_no"]) for step in evidence.steps if step["to_status"] == "processing"}
     begun = Counter((line["job"], line["claim"]) for line in evidence.executions if line["e"] == "start")
     for claim, times in begun.items():
@@ -162,6 +167,10 @@ def _executions(evidence: Evidence, found: Judgement) -> None:
             found.against("claim begun twice", f"{claim}: {times} times")
         if claim not in claimed:
             found.against("begun without a claim", str(claim))
+    done = {(line["job"], line["claim"]) for line in evidence.executions if line["e"] == "end"}
+    for id, job in evidence.jobs.items():
+        if job["type"].startswith("faults.") and job["status"] == "completed" and (id, job["claim_no"]) not in done:
+            found.against("never executed", f"{id} is completed at claim {job['claim_no']}, which nobody has done")
     ends = Counter(line["job"] for line in evidence.executions if line["e"] == "end")
     found.figures["executed_twice"] = sum(times > 1 for times in ends.values())
     found.figures["executions"] = sum(ends.values())

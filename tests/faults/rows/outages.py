@@ -44,11 +44,14 @@ def _set_durability(trial: Trial) -> None:
     if "durability" in trial.without:
         name = trial.database_url.rsplit("/", 1)[1]
         trial.query(f"ALTER DATABASE {name} SET synchronous_commit = off")
-        trial.query("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        # Nor is anybody else to write the log out meanwhile, for a commit is lost only as long as nobody has.
+        trial.stack.callback(trial.query, "SELECT pg_reload_conf()")
+        for setting, value in (("wal_writer_delay", "10s"), ("wal_writer_flush_after", "1GB"), ("bgwriter_lru_maxpages", "0")):
+            trial.query(f"ALTER SYSTEM SET {setting} = '{value}'")
+            trial.stack.callback(trial.query, f"ALTER SYSTEM RESET {setting}")
         trial.query("SELECT pg_reload_conf()")
         trial.wait(lambda: trial.query("SHOW synchronous_commit") == [("off",)], "server that does not wait for its disk")
         trial.take_out("durability")
-        trial.stack.callback(trial.query, "ALTER SYSTEM RESET wal_writer_delay")
 
 
 def _kill_all(trial: Trial) -> None:
