@@ -7,8 +7,10 @@ guard was never missed.
 
 import faulthandler
 import os
+import random
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -23,6 +25,7 @@ from tests.rewriting import rewrite
 
 VARIABLE = "FAULTS_WITHOUT"
 _EXIT_STALE = 70
+_WINDOW_SECONDS = 0.02
 
 _missed: set[tuple[int, str, str]] = set()
 
@@ -132,7 +135,19 @@ _without_slot_count = _rewritten(
     Change(_NEXT_USERS, r"AND u\.held < t\.max_running\s", " "),
     Change(_NEXT_USERS, r"t\.max_running - u\.held", "t.max_running"),
 )
-_without_slot_lock = _rewritten(Change(_NEXT_USERS, r"FOR NO KEY UPDATE OF u(?: SKIP LOCKED)?"))
+
+
+def _without_slot_lock(guard: str) -> None:
+    _rewritten(Change(_NEXT_USERS, r"FOR NO KEY UPDATE OF u(?: SKIP LOCKED)?"))(guard)
+    look_at = lanes.look_at
+
+    def late(*arguments: Any) -> Any:
+        time.sleep(random.uniform(0, _WINDOW_SECONDS))  # noqa: S311 - not to be secret
+        return look_at(*arguments)
+
+    # Two that choose the same jobs get into each other's way: the guard at the job lets one of them have it. The lock is
+    # for those who count before another one's commit, and choose after it.
+    _put(guard, lanes, "look_at", late)
 
 
 def _without_idempotency(guard: str) -> None:

@@ -14,6 +14,7 @@ SNOOZED, HANDED_BACK, RETRY = "snoozed", "handed back", "retry"
 class Rules:
     """The rules of the protocol, by what is asked where; all of them are kept unless one is left out."""
 
+    claim_asks_dispatch: bool = True  # rule 1
     claim_asks_slot: bool = True  # rule 1
     claim_asks_status: bool = True  # rule 1
     fence_asks_claim: bool = True  # rule 2
@@ -77,7 +78,7 @@ def claim(world: World, rules: Rules, message: Message, worker: int) -> World | 
     """Claim what a message names; None where a guard refuses it."""
     job = world.jobs[message.job]
     if (
-        message.behind
+        (rules.claim_asks_dispatch and message.behind)
         or (rules.claim_asks_slot and not job.slot)
         or (rules.claim_asks_status and job.status != QUEUED)
         or (rules.claim_asks_life and worker not in world.alive)
