@@ -10,7 +10,8 @@ class Control:
     :param guard: its name in `controls.py`; `durability` is a setting of the server.
     :param means: what is taken out, in a few words.
     :param row: the row that is run without it.
-    :param shows: the kinds of violation by which the oracle may notice; any other one is an accident of the run.
+    :param shows: the kinds of violation by which the oracle may notice; any other one is an accident of the run. `row` is the
+        row's own promise.
     :param setups: where; the first of these that is there is taken.
     """
 
@@ -34,7 +35,7 @@ CONTROLS = (
     Control("slot_count", "slots are given without counting the user's", "F23", ("over the limit",)),
     Control("slot_lock", "slots are given without locking their user", "F23", ("over the limit",), _POSTGRESQL),
     Control("trail", "the outcomes of three jobs in sixteen leave no transition", "F1", ("audit gap",)),
-    Control("hand_back", "a worker that stops keeps what it has not begun", "F6", ("row", "unfinished")),
+    Control("hand_back", "a worker that stops keeps what it has not begun", "F6", ("row",)),
     Control("durability", "the server answers commits before they are on the disk", "F10", ("lost",), _POSTGRESQL),
     Control("resend", "a message that nobody claims is not sent again", "F3", ("unfinished",), _MESSAGES),
 )  # fmt: skip

@@ -9,11 +9,12 @@ import fnmatch
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests.faults.evidence import Evidence, Row
+from tests.faults.recovery import recovery
 
 FINAL = {"completed", "failed", "cancelled"}
 LEGAL = {
@@ -50,9 +51,9 @@ def judge(evidence: Evidence) -> Judgement:
             found.against("nothing seen", f"there was no {name} at all")
     for check in (_answers, _keys, _trails, _commits, _executions, _counters, _limits, _overlaps, _letters):
         check(evidence, found)
-    _recovery(evidence, found)
     events = Counter(line["e"] for line in evidence.executions)
     found.figures |= {
+        "recovery": recovery(evidence),
         "jobs": len({answer["id"] for answer in evidence.answers}),
         "faults": sum(1 for fault in evidence.faults if fault["e"] == "fault") + events["failpoint"],
         "lost": found.counts["lost"],
@@ -250,41 +251,6 @@ def _letters(evidence: Evidence, found: Judgement) -> None:
         if letters[key] != 1 or failures[key] != 1:
             found.against("dead letters", f"{key}: failed {failures[key]} times, {letters[key]} letters")
     found.figures["dead_letters"] = sum(letters.values())
-
-
-def _recovery(evidence: Evidence, found: Judgement) -> None:
-    """How long what a fault interrupted took to start again, and after an outage until the next job was done."""
-    samples: list[float] = []
-    starts: dict[str, list[float]] = defaultdict(list)
-    open_claims: dict[int, dict[tuple[str, int], str]] = defaultdict(dict)
-    for line in evidence.executions:
-        if line["e"] == "start":
-            starts[line["job"]].append(line["t"])
-            open_claims[line["pid"]][line["job"], line["claim"]] = line["job"]
-        elif line["e"] in {"end", "stop"}:
-            open_claims[line["pid"]].pop((line["job"], line["claim"]), None)
-    ends = sorted(line["t"] for line in evidence.executions if line["e"] == "end")
-    deaths = [line for line in evidence.faults if line.get("pid")]
-    deaths += [line for line in evidence.executions if line["e"] == "failpoint"]
-    for death in deaths:
-        for job in open_claims[death["pid"]].values():
-            again = next((t for t in sorted(starts[job]) if t > death["t"]), None)
-            if again is not None:
-                samples.append(again - death["t"])
-    for fault in evidence.faults:
-        if fault["e"] == "heal":
-            samples += [next(t - fault["t"] for t in ends if t > fault["t"]) for _ in "x" if ends and ends[-1] > fault["t"]]
-    found.figures["recovery"] = percentiles(samples)
-
-
-def percentiles(samples: Sequence[float]) -> Mapping[str, float | int | None]:
-    """Give p50, p99 and the maximum, in seconds."""
-    ordered = sorted(samples)
-
-    def at(share: float) -> float | None:
-        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) if ordered else None
-
-    return {"count": len(ordered), "p50": at(0.5), "p99": at(0.99), "max": at(1.0)}
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

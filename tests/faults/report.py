@@ -16,7 +16,8 @@ _HEAD = """# Reliability: what was injected, and what came of it
 This page is written by `make faults` and `make faults-long`; nobody edits it by hand. Each row starts private servers and
 the real processes, injects its fault under load and lets the oracle judge: a separate program that reads the database with
 plain SQL, the log of what the API answered and the log of what was really executed, and imports nothing of Greenroom. Every
-row checks A1 to A8; what it promises beyond that stands beside it.
+row checks A1 to A6, of A7 that each job is its caller's, and of A8 that work drains by itself; what it promises beyond that
+stands beside it.
 
 * {form}, {date}, seed {seed}{minutes}
 * {machine}{note}

@@ -237,7 +237,7 @@ class Trial:
         """
         self.load.stop()
         began = moved = time.monotonic()
-        seconds = min(seconds, 12.0) if self.without else seconds * PATIENCE
+        seconds = (min(seconds, 12.0) if self.without else seconds) * PATIENCE
         least = None
         while least != 0 and time.monotonic() - moved < seconds:
             with suppress(psycopg.OperationalError, sqlite3.OperationalError):
