@@ -61,6 +61,7 @@ def _watch_publishing(manner: str) -> None:
             batch = list(jobs)
             if manner == "thrice":
                 batch *= 3
+                note("tripled", messages=len(jobs))
             elif manner == "disorder" and batch:
                 sent.extend(batch)
                 batch = [*reversed(batch), *draw.sample(sent, min(len(sent), 3))]

@@ -194,7 +194,7 @@ def alarm(trial: Trial) -> None:
 
 @row(
     "F16", "every message comes three times, to whoever consumes", "one claim wins", brokers=MESSAGES,
-    figures=("refused_claims", "claims"),
+    figures=("tripled", "refused_claims", "claims"),
 )  # fmt: skip
 def thrice(trial: Trial) -> None:
     """Publish all of it three times."""
@@ -204,6 +204,9 @@ def thrice(trial: Trial) -> None:
         trial.fault("messages tripled")
         _wait_for_ends(trial, 2_000 if trial.is_long else 30)
     trial.drain()
+    tripled = _said(trial, "tripled")
+    trial.figure("tripled", tripled)
+    trial.expect(tripled > 0, "no message was sent three times")
 
 
 @row(
@@ -218,7 +221,14 @@ def disorder(trial: Trial) -> None:
         trial.fault("messages out of order")
         _wait_for_ends(trial, 2_000 if trial.is_long else 30)
     trial.drain()
-    trial.figure("replayed", sum(line["messages"] for line in trial.executions() if line["e"] == "replayed"))
+    replayed = _said(trial, "replayed")
+    trial.figure("replayed", replayed)
+    trial.expect(replayed > 0, "no message of old was sent again")
+
+
+def _said(trial: Trial, event: str) -> int:
+    """Count the messages that processes say they have sent otherwise than they should."""
+    return sum(line["messages"] for line in trial.executions() if line["e"] == event)
 
 
 def _wait_for_ends(trial: Trial, more: int) -> None:
