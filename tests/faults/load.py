@@ -74,7 +74,8 @@ class Load:
         self.answers = 0
         self.errors: dict[str, int] = {}
         self.unresolved = 0
-        self.seconds: list[float] = []
+        self.seconds: list[float] = []  # of what was accepted
+        self.longest = 0.0  # whatever came of it
 
     def start(self, *, rate: float, users: list[str] | None = None, keyed: float = 0.5, **payload: Any) -> None:
         """Begin to submit.
@@ -149,6 +150,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self._count(type(error).__name__)
                 status, answer = 0, None
+            self.longest = max(self.longest, time.monotonic() - began)
             if status in _SUCCESS:
                 self.seconds.append(time.monotonic() - began)
                 self._note(user, answer["id"], token, key)
