@@ -7,29 +7,36 @@ from persistence.database import now as database_now
 from persistence.statements import run
 
 _CHUNK = 500
+# What a lost parent's dependants are to be cancelled for must be there until they are: without it they would be let go.
+_AWAITED = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs c ON c.id = d.job_id
+    WHERE d.parent_id = jobs.id AND c.status = 'queued' AND c.blocked_by = 'dependency')"""
 
 
 def prune(session: Session, *, older_than_seconds: float) -> int:
-    """Delete up to a chunk of what has been finished for long enough; only final jobs without a slot.
+    """Delete up to a chunk of what has been finished for long enough; only final jobs without a slot that no job waits for.
 
     :returns: how many jobs.
     """
+    # Locked in a statement of their own: whoever makes a job wait for one of them now is seen by the next one, or comes too late.
+    lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE OF jobs SKIP LOCKED"
     old = run(
         session,
         f"""SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < moment_after(:now, :age) AND NOT slot
-        LIMIT {_CHUNK}""",
+        AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
         now=database_now(session),
         age=-older_than_seconds,
     ).all()
     unwanted = run(
         session,
-        f"""SELECT j.id FROM books b JOIN jobs j ON j.subject = b.id AND j.subject IS NOT NULL
-        WHERE b.deleted_at IS NOT NULL AND j.finished_at IS NOT NULL AND NOT j.slot LIMIT {_CHUNK}""",
+        f"""SELECT jobs.id FROM books b JOIN jobs ON jobs.subject = b.id AND jobs.subject IS NOT NULL
+        WHERE b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
+        LIMIT {_CHUNK} {lock}""",
     ).all()
     ids = many(session, [str(row.id) for row in (*old, *unwanted)])
     deleted = run(
         session,
-        f"""DELETE FROM jobs WHERE id {among(session, "ids")} AND finished_at IS NOT NULL AND NOT slot RETURNING id""",
+        f"""DELETE FROM jobs WHERE id {among(session, "ids")} AND finished_at IS NOT NULL AND NOT slot AND NOT {_AWAITED}
+        RETURNING id""",
         ids=ids,
     ).all()
     if deleted:

@@ -1,9 +1,14 @@
+from contextlib import closing
+
 import pytest
 from sqlmodel import Session
 
-from persistence import cancellation, dependencies, job_views
+from persistence import cancellation, dependencies, job_views, prune
 from persistence.attempts import Ending
+from persistence.database import Database
 from persistence.errors import ValidationError
+from persistence.settings import DatabaseSettings
+from persistence.statements import run
 from tests import factories
 
 
@@ -72,6 +77,49 @@ def test_a_lost_parent_cancels_all_that_follows(session: Session, *, failed: boo
     assert status(session, child) == status(session, grandchild) == ("cancelled", None)
     assert job_views.history(session, job_id=child, user_id=ann)[-1].reason == "dependency failed"
     assert factories.fetch(session, "users", ann).unfinished == 0
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_lost_parent_is_not_pruned_before_its_dependants_are_cancelled(session: Session, *, failed: bool) -> None:
+    """However short the retention, a job is never let go because what it depends on is no longer there to have been lost."""
+    # given
+    ann, worker = factories.user(session), factories.worker(session)
+    (parent,) = factories.submit(session, ann)
+    (child,) = factories.submit(session, ann, factories.submission(depends_on=(parent,)))
+    if failed:
+        (taken,) = factories.take(session, worker)
+        factories.fail(session, worker, taken)
+    else:
+        cancellation.cancel(session, job_id=parent, user_id=ann)
+    # when
+    pruned = prune.prune(session, older_than_seconds=-1.0)
+    dependencies.settle(session)
+    # then
+    assert pruned == 0
+    assert status(session, child) == ("cancelled", None)
+    assert prune.prune(session, older_than_seconds=-1.0) == 2
+
+
+@pytest.mark.postgresql
+def test_a_parent_is_not_pruned_while_it_gets_a_dependant(postgres_database: str) -> None:
+    """A submission that has not been committed yet counts, too, and holds nobody up."""
+    with closing(Database(DatabaseSettings(), url=postgres_database)) as database:
+        # given
+        with database.write() as session:
+            ann = factories.user(session)
+            (parent,) = factories.submit(session, ann)
+            cancellation.cancel(session, job_id=parent, user_id=ann)
+        # when
+        with database.write() as submitting:
+            (child,) = factories.submit(submitting, ann, factories.submission(depends_on=(parent,)))
+            run(submitting, "SELECT 1")  # what can wait until the next statement has waited
+            with database.write() as pruning:
+                run(pruning, "SET LOCAL lock_timeout = '1s'")
+                pruned = prune.prune(pruning, older_than_seconds=-1.0)
+        # then
+        with database.write() as session:
+            dependencies.settle(session)
+            assert (pruned, status(session, child)) == (0, ("cancelled", None))
 
 
 def test_nobody_waits_for_a_strangers_job(session: Session) -> None:

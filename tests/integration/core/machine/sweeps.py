@@ -77,7 +77,6 @@ class Sweeps(Installation):
     def prune(self) -> None:
         """Delete what has finished."""
         with self.transaction() as session:
-            dependencies.settle(session)
             prune.prune(session, older_than_seconds=0.0)
         left = {str(row.id) for row in self.rows("SELECT id FROM jobs")}
         self.jobs = [job for job in self.jobs if job in left]
