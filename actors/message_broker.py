@@ -1,4 +1,4 @@
-"""What brokers that carry messages have in common: hints go out in batches, and no delay is ever the broker's."""
+"""What our brokers have in common: queues are names, hints go out in batches, and no delay is ever the broker's."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ class BrokerAwayError(ConnectionClosed):
         super().__init__(reason)  # type: ignore[no-untyped-call]
 
 
-class MessageBroker(Broker):
-    """A broker that sends and receives hints, and can be asked at the start whether it is there."""
+class QueueNames(Broker):
+    """What every broker of ours knows of a queue: its name."""
 
     def __init__(self) -> None:
         super().__init__(middleware=[])
@@ -34,6 +34,10 @@ class MessageBroker(Broker):
             self.emit_before("declare_queue", queue_name)
             self.queues[queue_name] = None
             self.emit_after("declare_queue", queue_name)
+
+
+class MessageBroker(QueueNames):
+    """A broker that sends and receives hints, and can be asked at the start whether it is there."""
 
     def enqueue(self, message: Hint, *, delay: int | None = None) -> Hint:
         """Send one message.

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 
 import dramatiq
-from dramatiq.broker import Broker, Consumer, MessageProxy
+from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import QueueNotFound
 
+from actors.message_broker import QueueNames
 from middleware.attempt import Attempt
 from middleware.hand import Hand
 
@@ -52,7 +53,7 @@ class SqlConsumer(Consumer):
         """Do nothing: what was not begun has been handed back when the shutdown began."""
 
 
-class SqlBroker(Broker):
+class SqlBroker(QueueNames):
     """Consumes the jobs table itself.
 
     :param hand: finds the claims of the running worker.
@@ -60,17 +61,9 @@ class SqlBroker(Broker):
     """
 
     def __init__(self, hand: Callable[[], Hand], wake: Callable[[], None]) -> None:
-        super().__init__(middleware=[])
+        super().__init__()
         self._hand = hand
         self._wake = wake
-        self.queues: dict[str, None] = {}
-
-    def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; there is nothing to make but the word."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues[queue_name] = None
-            self.emit_after("declare_queue", queue_name)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> SqlConsumer:
         """Consume a queue; how much is claimed ahead is the hand's business and not a prefetch.
