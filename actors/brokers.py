@@ -39,7 +39,8 @@ def make_broker(url: str, hand: Callable[[], Hand]) -> Broker:
 
                 return StubBroker(middleware=[])
     except ValueError as error:
-        raise SettingsError(f"{_NAME}: cannot be read; it needs to be {scheme}://user:password@host:port/name") from error
+        form = f"{scheme}://user:password@host:port/name, with %40 for an @ and %2F for a / in a password"
+        raise SettingsError(f"{_NAME}: cannot be read; it needs to be {form}") from error
     if not _FACTORY.fullmatch(url):
         raise SettingsError(f"{_NAME}: needs to start with amqp://, redis:// or stub://, or to be module:factory")
     return _made_by(url)

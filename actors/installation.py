@@ -90,11 +90,12 @@ class Installation:
 
     def _build(self, threads: int, queues: Collection[str] | None) -> WorkerProcess:
         self.check_broker()
+        database = Database.checked(self._database_settings)
         types = {kind: queue for kind, queue in self.registry.queues().items() if not queues or queue in queues}
         limits = {**self.registry.concurrency(), **self.settings.type_concurrency}
         return WorkerProcess(
             self.settings.model_copy(update={"type_concurrency": limits}),
-            database=Database(self._database_settings),
+            database=database,
             threads=threads,
             types=types,
             publish=None if isinstance(self.broker, SqlBroker) else self._publish,

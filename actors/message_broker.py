@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 import dramatiq
 from dramatiq.broker import Broker
@@ -19,6 +20,17 @@ class BrokerAwayError(ConnectionClosed):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)  # type: ignore[no-untyped-call]
+
+
+def place_of(url: str) -> SplitResult:
+    """Take a broker's URL apart.
+
+    :raises ValueError: its password ends early, and what is left of it would be taken, and shown, for something else.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("an @ behind the host")
+    return parts
 
 
 class QueueNames(Broker):

@@ -4,15 +4,15 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import pika
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
-from actors.message_broker import BrokerAwayError
+from actors.message_broker import BrokerAwayError, place_of
 
 MOST_PRIORITY = 10
+_CONNECT_SECONDS = 5.0
 _OPEN_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
@@ -39,10 +39,10 @@ def parameters_of(url: str) -> list[pika.URLParameters]:
 
 
 def _parameters(url: str) -> pika.URLParameters:
-    if not urlsplit(url).hostname:
+    if not place_of(url).hostname:
         raise ValueError("no host")
     parameters = pika.URLParameters(url)
-    parameters.socket_timeout = _OPEN_SECONDS
+    parameters.socket_timeout = _CONNECT_SECONDS
     parameters.stack_timeout = _OPEN_SECONDS
     # A peer that is gone without a word is noticed in the middle of writing and while waiting.
     parameters.tcp_options = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": _GONE_SECONDS}
@@ -179,6 +179,8 @@ def reason_of(error: BaseException) -> str:
             return "the virtual host is refused"
         case pika.exceptions.ChannelClosedByBroker(reply_text=text) | pika.exceptions.ConnectionClosedByBroker(reply_text=text):
             return str(text)
+        case pika.exceptions.ConnectionOpenAborted():  # by pika itself, when its time is up
+            return "no answer"
         case OSError(strerror=str(text)):
             return text
     return str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -11,7 +12,7 @@ from dramatiq.broker import Consumer, MessageProxy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from actors.message_broker import BrokerAwayError, Hint, MessageBroker
+from actors.message_broker import BrokerAwayError, Hint, MessageBroker, place_of
 from middleware.hand import Hand
 
 _CONNECT_SECONDS = 5.0
@@ -92,14 +93,14 @@ class RedisBroker(MessageBroker):
     def __init__(self, url: str, hand: Callable[[], Hand]) -> None:
         super().__init__()
         self._hand = hand
+        place_of(url)
         # A connection may have been closed while it was idle: one try more tells.
-        self._client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._connect = partial(redis.Redis.from_url, url, socket_connect_timeout=_CONNECT_SECONDS, socket_keepalive=True)
+        self._client = self._connect(socket_timeout=_ANSWER_SECONDS, retry=Retry(NoBackoff(), 1))
+        try:
+            self._connect().connection_pool.make_connection()  # which connects to nothing yet
+        except TypeError as error:
+            raise ValueError("an option that does not exist") from error
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> RedisConsumer:
         """Consume a queue; how much is taken at a time is a matter of room and not of a prefetch."""
@@ -124,8 +125,8 @@ class RedisBroker(MessageBroker):
 
         :raises BrokerAwayError: why not.
         """
-        with _said_as_dramatiq_does():
-            self._client.ping()
+        with _said_as_dramatiq_does(), self._connect(socket_timeout=_CONNECT_SECONDS, retry=None) as client:
+            client.ping()
 
     def close(self) -> None:
         """Close all connections."""

@@ -116,14 +116,14 @@ def _database(*, is_migrated: bool = True) -> Iterator["Database"]:
 
     :param is_migrated: whether it has to be up to date already.
     """
-    from persistence.database import Database, is_repeatable
+    from persistence.database import Database, is_repeatable, reason_of
     from persistence.environment import SettingsError, load
     from persistence.errors import GreenroomError
     from persistence.migrate import is_current
     from persistence.settings import DatabaseSettings
 
     try:
-        database = Database(load(DatabaseSettings))
+        database = Database.checked(load(DatabaseSettings))
         if is_migrated and not is_current(database.url):
             refuse("the database is not up to date: run `greenroom migrate` first")
         try:
@@ -136,4 +136,4 @@ def _database(*, is_migrated: bool = True) -> Iterator["Database"]:
         # The edge of the process: a database that is away or not migrated is told in a line, all else is a bug.
         if not is_repeatable(error):
             raise
-        refuse(f"the database does not answer as it should: {error}")
+        refuse(f"the database does not answer as it should: {reason_of(error)}")

@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -85,7 +84,7 @@ def _serve(settings: ApiSettings) -> None:
 
 
 def _prepare(supervisor: Supervisor, api: ApiSettings, database: DatabaseSettings) -> str | None:
-    """See whether the broker is there, migrate the database and see to the admin key, in a child: connections survive no fork.
+    """See whether broker and database are there, migrate and see to the admin key, in a child: connections survive no fork.
 
     :returns: the admin key that was made, '' when there was one; None when this process was told to stop.
     :raises CannotStartError: it did not work; the child has said why.
@@ -99,8 +98,8 @@ def _prepare(supervisor: Supervisor, api: ApiSettings, database: DatabaseSetting
         from persistence.migrate import migrate
 
         actors.INSTALLATION.check_broker()
-        migrate(database.url)
-        opened = Database(database)
+        opened = Database.checked(database)
+        migrate(opened.url)
         with opened.write() as session:
             given = api.admin_key.get_secret_value() if api.admin_key else None
             made = users.ensure_admin(session, admin_key=given)
@@ -140,16 +139,13 @@ def _reachable(host: str) -> str:
 def _announcement(api: ApiSettings, database: DatabaseSettings, supervised: SupervisorSettings, made: str) -> str:
     host = _reachable(api.host)
     address = f"http://{f'[{host}]' if ':' in host else host}:{api.port}"
-    url = urlsplit(database.url)
-    name = url.path.removeprefix("/")
-    place = name if url.scheme == "sqlite" else f"{name} on {url.hostname} (PostgreSQL)"
     processes = f"{supervised.worker_processes} process{'' if supervised.worker_processes == 1 else 'es'}"
     lines = [
         "",
         "Greenroom is running.",
         f"  API        {address}/api/v1",
         f"  API docs   {address}/schema",
-        f"  Database   {place}",
+        f"  Database   {database.place}",
         f"  Workers    {processes} with {supervised.worker_threads} threads each",
     ]
     if made:

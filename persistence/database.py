@@ -15,11 +15,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
+from persistence.environment import SettingsError
 from persistence.errors import DatabaseUnavailableError
 from persistence.settings import DatabaseSettings
 
 # The folders above know sessions from here; what is behind them is this folder's business.
-__all__ = ["Database", "Session", "as_instant", "is_repeatable", "now"]
+__all__ = ["Database", "Session", "as_instant", "is_repeatable", "now", "reason_of"]
 
 _OLDEST_SQLITE = (3, 38, 0)  # the first with ->> and json_each in the form that batches use
 _SQLITE_BUSY_SECONDS = 30
@@ -63,6 +64,14 @@ def is_repeatable(error: Exception) -> bool:
     return state in _REPEATABLE_SQLSTATES or state[:2] in _RESOURCE_CLASSES
 
 
+def reason_of(error: Exception) -> str:
+    """Say in one line what a database has said; neither a URL nor any value stands in it."""
+    said = str(getattr(error, "orig", None) or error).partition("All failures were:")
+    # Of several hosts each one's reason, and none of the questions that follow.
+    lines = [line.strip(" \t-") for line in (said[2] or said[0]).splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith("Is the server running")) or type(error).__name__
+
+
 class Database:
     """One process's access to the database; made after the fork, for connections do not survive one.
 
@@ -75,6 +84,22 @@ class Database:
         self.url = url or settings.url
         self.is_sqlite = self.url.startswith("sqlite")
         self.engine = _sqlite(self.url, settings) if self.is_sqlite else _postgresql(self.url, settings)
+
+    @classmethod
+    def checked(cls, settings: DatabaseSettings) -> "Database":
+        """Make the access to the database that the settings name, and see whether it lets itself be used.
+
+        :raises SettingsError: it does not.
+        """
+        database = None
+        try:
+            database = cls(settings)
+            database.engine.connect().close()
+        except (DatabaseUnavailableError, DBAPIError) as error:
+            if database is not None:
+                database.close()
+            raise SettingsError(f"{settings.decided_by}: the database cannot be used: {reason_of(error)}") from error
+        return database
 
     @contextmanager
     def write(self) -> Iterator[Session]:

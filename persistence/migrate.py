@@ -17,7 +17,7 @@ from typing import cast
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from persistence.database import Database, is_repeatable
+from persistence.database import Database, is_repeatable, reason_of
 from persistence.errors import DatabaseUnavailableError, GreenroomError
 from persistence.settings import DatabaseSettings
 
@@ -167,12 +167,12 @@ def _copy(file: Path, number: str) -> None:
 def _explained(error: DBAPIError) -> GreenroomError:
     cause = error.orig
     if is_repeatable(error) and getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
-        return DatabaseUnavailableError(f"the database cannot be reached: {cause}")
+        return DatabaseUnavailableError(f"the database cannot be reached: {reason_of(error)}")
     if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
         return MigrationRefusedError(
             "the database is not up to date, and this role may not change it: run `greenroom migrate` as its owner"
         )
-    return MigrationRefusedError(f"the migration failed: {cause}")
+    return MigrationRefusedError(f"the migration failed: {reason_of(error)}")
 
 
 def write_next(message: str) -> Path:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 _POSTGRESQL = ("postgresql+psycopg://", "postgresql://", "postgres://")
+_UNREADABLE = "cannot be read; it needs to be postgresql://user:password@host:port/name, with %40 for an @ in a password"
 
 
 def environment_names() -> list[str]:
@@ -29,9 +32,18 @@ class DatabaseSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith((*_POSTGRESQL, "sqlite:///")):
-            message = "needs to start with postgresql:// or sqlite:///"
-            raise ValueError(message)
+        if value is None:
+            return None
+        url = value.get_secret_value()
+        if not url.startswith((*_POSTGRESQL, "sqlite:///")):
+            raise ValueError("needs to start with postgresql:// or sqlite:///")
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            raise ValueError(_UNREADABLE) from None
+        if url.startswith(_POSTGRESQL) and url.count("@") > 1:
+            # The first one ends the password, and what is left of it would be taken, and shown, for a host.
+            raise ValueError(_UNREADABLE)
         return value
 
     @property
@@ -44,3 +56,14 @@ class DatabaseSettings(BaseSettings):
             if url.startswith(scheme):
                 return "postgresql+psycopg://" + url.removeprefix(scheme)
         return url
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people to read."""
+        url = make_url(self.url)
+        return str(url.database) if url.drivername == "sqlite" else f"{url.database} on {url.host} (PostgreSQL)"
+
+    @property
+    def decided_by(self) -> str:
+        """The name of the setting that says where the database is."""
+        return "GREENROOM_DATA_DIR" if self.database_url is None else "GREENROOM_DATABASE_URL"

@@ -54,6 +54,14 @@ def test_each_host_has_its_credentials() -> None:
         f"amqp://ann:{SECRET}@one,,two",
         f"redis://ann:{SECRET}@host:port/0",
         f"redis:{SECRET}/",
+        f"amqp://ann:1234#{SECRET}@host/",
+        f"amqp://ann:{SECRET}/{SECRET}@host/",
+        f"amqp://a:b@one/x,amqp://ann:1234?{SECRET}@two/y",
+        f"redis://:1234/{SECRET}@host/0",
+        f"redis://:1234#{SECRET}@host/0",
+        "redis://host/0?nonsense=1",
+        "redis://host/0?socket_timeout=soon",
+        "amqp://host/?nonsense=1",
         "nonsense",
         "://",
     ],
@@ -88,7 +96,7 @@ def test_a_broker_that_is_not_there(url: str) -> None:
 def test_a_server_that_never_speaks(url: str, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up after a while."""
     monkeypatch.setattr("actors.rabbitmq_link._OPEN_SECONDS", 0.3)
-    monkeypatch.setattr("actors.redis_broker._ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("actors.redis_broker._CONNECT_SECONDS", 0.3)
     with pytest.raises(SettingsError, match="the broker cannot be used: "):
         check(make_broker(url.format(SECRET, silent), nobody))
 
