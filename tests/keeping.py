@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,13 @@ def kept(
         server = Server(url, keeper, answers, folder / "log")
         server.wait()
         yield server
+
+
+@contextmanager
+def url_of(private: Callable[[], AbstractContextManager[Server]]) -> Iterator[str]:
+    """Run a server for whoever needs its URL only."""
+    with private() as server:
+        yield server.url
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ containers.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 
 RUNG_VARIABLE = "GREENROOM_TEST_RUNG"
 GIVEN, CONTAINED, PRIVATE = "given", "contained", "private"
@@ -16,6 +17,17 @@ Rung = Callable[[], AbstractContextManager[str]]
 
 class UnavailableError(Exception):
     """This rung does not hold; the message says why."""
+
+
+def ladder(variable: str, *, contained: Rung, private: Rung) -> AbstractContextManager[tuple[str, str]]:
+    """Give the first server of a kind that is to be had: the name of its rung, and its URL.
+
+    :param variable: where the environment may name one.
+
+    Raises:
+        UnavailableError: no rung holds; the message has each one's reason.
+    """
+    return first({GIVEN: partial(given, variable), CONTAINED: contained, PRIVATE: private})
 
 
 @contextmanager

@@ -9,12 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests import containers
-from tests.ladder import CONTAINED, GIVEN, PRIVATE, Rung, UnavailableError, first, given
+from tests.ladder import UnavailableError, ladder
 
 URL_VARIABLE = "GREENROOM_TEST_DATABASE_URL"
 ROLE = "greenroom"
@@ -70,13 +69,8 @@ def private() -> Iterator[str]:
 
 
 def server() -> AbstractContextManager[tuple[str, str]]:
-    """Give the first server that the ladder has: the name of its rung, and its URL; its role may create databases.
-
-    Raises:
-        UnavailableError: no rung holds; the message has each one's reason.
-    """
-    rungs: dict[str, Rung] = {GIVEN: partial(given, URL_VARIABLE), CONTAINED: containers.postgres, PRIVATE: private}
-    return first(rungs)
+    """Give the first server that the ladder has; its role may create databases."""
+    return ladder(URL_VARIABLE, contained=containers.postgres, private=private)
 
 
 def server_binaries() -> Path | None:

@@ -14,8 +14,8 @@ import pika
 from pika.exceptions import AMQPError
 
 from tests import containers
-from tests.keeping import Server, folder_of, free_port, give, kept
-from tests.ladder import CONTAINED, GIVEN, PRIVATE, Rung, UnavailableError, first, given
+from tests.keeping import Server, folder_of, free_port, give, kept, url_of
+from tests.ladder import UnavailableError, ladder
 
 URL_VARIABLE = "GREENROOM_TEST_RABBITMQ_URL"
 ROLE = "greenroom"
@@ -101,20 +101,8 @@ def private() -> Iterator[Rabbit]:
 
 
 def server() -> AbstractContextManager[tuple[str, str]]:
-    """Give the first server that the ladder has: the name of its rung, and its URL.
-
-    Raises:
-        UnavailableError: no rung holds; the message has each one's reason.
-    """
-    rungs: dict[str, Rung] = {GIVEN: partial(given, URL_VARIABLE), CONTAINED: containers.rabbitmq, PRIVATE: private_url}
-    return first(rungs)
-
-
-@contextmanager
-def private_url() -> Iterator[str]:
-    """Run a private server and give its URL only."""
-    with private() as started:
-        yield started.url
+    """Give the first server that the ladder has."""
+    return ladder(URL_VARIABLE, contained=containers.rabbitmq, private=partial(url_of, private))
 
 
 def answers(url: str) -> bool:

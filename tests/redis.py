@@ -9,8 +9,8 @@ from functools import partial
 import redis
 
 from tests import containers
-from tests.keeping import Server, folder_of, free_port, give, kept
-from tests.ladder import CONTAINED, GIVEN, PRIVATE, Rung, UnavailableError, first, given
+from tests.keeping import Server, folder_of, free_port, give, kept, url_of
+from tests.ladder import UnavailableError, ladder
 
 URL_VARIABLE = "GREENROOM_TEST_REDIS_URL"
 
@@ -35,20 +35,8 @@ def private() -> Iterator[Server]:
 
 
 def server() -> AbstractContextManager[tuple[str, str]]:
-    """Give the first server that the ladder has: the name of its rung, and its URL.
-
-    Raises:
-        UnavailableError: no rung holds; the message has each one's reason.
-    """
-    rungs: dict[str, Rung] = {GIVEN: partial(given, URL_VARIABLE), CONTAINED: containers.redis, PRIVATE: private_url}
-    return first(rungs)
-
-
-@contextmanager
-def private_url() -> Iterator[str]:
-    """Run a private server and give its URL only."""
-    with private() as started:
-        yield started.url
+    """Give the first server that the ladder has."""
+    return ladder(URL_VARIABLE, contained=containers.redis, private=partial(url_of, private))
 
 
 def answers(url: str) -> bool:
