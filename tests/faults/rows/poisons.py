@@ -62,11 +62,9 @@ def poison(trial: Trial) -> None:
 def _crashes(trial: Trial) -> int:
     """Count the attempts at poison that were begun and never came to any end of their own."""
     poison = {str(job) for (job,) in trial.query("SELECT id FROM jobs WHERE type = 'faults.poison'")}
-    begun, ended = set(), set()
-    for line in trial.executions():
-        if line["e"] in {"start", "end", "stop"} and line["job"] in poison:
-            (begun if line["e"] == "start" else ended).add((line["job"], line["claim"]))
-    return len(begun - ended)
+    lines = [line for line in trial.executions() if line.get("job") in poison]
+    begun = {(line["job"], line["claim"]) for line in lines if line["e"] == "start"}
+    return len(begun - {(line["job"], line["claim"]) for line in lines if line["e"] in {"end", "stop"}})
 
 
 def _rate(trial: Trial, seconds: float) -> float:
