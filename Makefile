@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench faults faults-long clean dev system-packages compose-test test-images wheels
+.PHONY: help setup run test coverage check docs lock lock-check audit sbom bench faults faults-long clean dev system-packages compose-test mutants test-images wheels
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,8 +33,11 @@ test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
 # The images come from a registry; where none can be reached, docs/how-to/run-with-compose.md says where else from.
 compose-test: dev wheels  ## build the image and test compose.yaml with it (needs Docker and Compose)
 	docker build --quiet --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_NO_INDEX=1 --tag greenroom-test/greenroom .
-	GREENROOM_TEST_COMPOSE=1 GREENROOM_TEST_IMAGE=greenroom-test/greenroom \
-		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/acceptance/compose $(ARGS)
+	GREENROOM_TEST_IMAGE=greenroom-test/greenroom \
+		$(BIN)/python -m pytest -m compose -o faulthandler_timeout=0 tests/acceptance/compose $(ARGS)
+
+mutants: dev system-packages  ## take each guard out of the core's statements, and see the tests notice (ARGS="-k fence")
+	$(BIN)/python -m pytest -m mutants tests/integration/core/test_mutants.py $(ARGS)
 
 test-images:  ## make images of Python, PostgreSQL, RabbitMQ and Redis from Debian's packages (as root, with Docker)
 	@tests/images/build

@@ -3,7 +3,6 @@
 `make compose-test` builds the image and runs these; they need a Docker engine and Compose.
 """
 
-import os
 import subprocess
 import threading
 from collections import Counter
@@ -18,16 +17,12 @@ from tests.acceptance.compose.stack import FILES, Stack, command, plain_environm
 from tests.acceptance.pages import ROOT
 from tests.waiting import until
 
-SWITCH = "GREENROOM_TEST_COMPOSE"
 OURS = ("api", "worker")
 SERVERS = ("postgres", "rabbitmq")
 SECONDS = 120.0
 STOPPING = "Sending signal"
 
-pytestmark = [
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(os.environ.get(SWITCH) != "1", reason="`make compose-test` runs it"),
-]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.compose]
 
 
 @pytest.fixture(scope="module")
