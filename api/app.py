@@ -20,6 +20,7 @@ from api.limits import BODY_BYTES, SubmitRates
 from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
+from api.watch import Watch
 from persistence.database import Database
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
@@ -39,6 +40,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
     notifier = Notifier(database)
     ledger = Ledger(database, announces=True)
     feed = EventFeed(database)
+    watch = Watch(ledger)
     authenticator = Authenticator(database, _tokens(jwt))
 
     @asynccontextmanager
@@ -48,10 +50,11 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
         executor = ThreadPoolExecutor(settings.api_threads, thread_name_prefix="greenroom-api")
         asyncio.get_running_loop().set_default_executor(executor)
         ledger.start()
+        watch.start()
         try:
             yield
         finally:
-            for part in (feed, ledger, notifier):
+            for part in (feed, watch, ledger, notifier):
                 await asyncio.to_thread(part.close)
 
     app = Litestar(

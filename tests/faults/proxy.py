@@ -11,6 +11,7 @@ from contextlib import suppress
 
 _CHUNK = 65536
 _COMMIT = b"COMMIT"
+_READY = b"Z\0\0\0\5I"  # the last message of an answer, and that no transaction is open
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -103,7 +104,7 @@ class Proxy:
                     time.sleep(self.delay_seconds)
                 other.sendall(part)
                 if side is client and _COMMIT in part and self._draw.random() < self.loses_commits:
-                    server.recv(_CHUNK)  # it has been committed, and nobody will hear of it
+                    _answer(client, server)  # it has been committed, and nobody will hear of it
                     self.lost += 1
                     if self._on_lost is not None:
                         self._on_lost()
@@ -116,3 +117,18 @@ class Proxy:
             with suppress(OSError):
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 side.close()
+
+
+def _answer(client: socket.socket, server: socket.socket) -> None:
+    """Take the server's answer; in a pipeline there is none before the client has sent what comes behind its COMMIT."""
+    answer = b""
+    while not answer.endswith(_READY):
+        readable, _, _ = select.select([client, server], [], [])
+        for side in readable:
+            part = side.recv(_CHUNK)
+            if not part:
+                return
+            if side is client:
+                server.sendall(part)
+            else:
+                answer = (answer + part)[-len(_READY) :]
