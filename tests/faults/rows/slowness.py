@@ -136,6 +136,7 @@ def slow_database(trial: Trial) -> None:
     assert trial.postgres is not None
     proxy = Proxy(trial.postgres.port)
     slow = _through(trial, proxy) | DEFAULT_LEASE | {"GREENROOM_DATABASE_POOL": "4"}
+    trial.threads = 40 if trial.is_long else trial.threads
     trial.start_worker(**slow)
     trial.start_worker(**slow)
     trial.start_api(**_through(trial, proxy))
@@ -143,8 +144,10 @@ def slow_database(trial: Trial) -> None:
     trial.wait_for_workers(2)
     proxy.delay_seconds = 0.2
     trial.fault("200 ms a query")
-    trial.load.start(rate=10 if not trial.is_long else 50, ms=(5, 30), keyed=1.0)
+    trial.load.start(rate=10, ms=(5, 30), keyed=1.0)
     wanted = 10_000 if trial.is_long else 150
+    for user in trial.users:  # each request of the load takes seconds: by itself it would never come to so many
+        trial.load.submit_many(user, wanted // 4, ms=15)
     done = "SELECT count(*) FROM jobs WHERE status = 'completed'"
     trial.wait(lambda: trial.count(done) >= wanted, f"{wanted} jobs", seconds=wanted / 3 + 60)
     trial.figure("jobs_under_delay", trial.count(done))
