@@ -25,6 +25,8 @@ class Control:
 _POSTGRESQL = ("postgresql+sql", "postgresql+rabbitmq", "postgresql+redis")
 _MESSAGES = ("postgresql+rabbitmq", "postgresql+redis", "sqlite+rabbitmq", "sqlite+redis")
 
+# The lock on a user's row is no control yet, though `controls.py` can take it out: without it F23 was not seen to exceed a limit.
+# The guard at the job lets one of two workers that choose alike have it, and they run into deadlocks until nothing drains.
 CONTROLS = (
     Control("fence", "outcomes are written without asking for claim number and worker", "F18",
             ("fence", "illegal transition", "committed twice"), _POSTGRESQL),
@@ -33,7 +35,6 @@ CONTROLS = (
     Control("unknown_claims", "claims whose commit was not answered are not looked for", "F11", ("unfinished",), _POSTGRESQL),
     Control("idempotency", "a request is not compared with earlier ones of its key", "F25", ("idempotency",)),
     Control("slot_count", "slots are given without counting the user's", "F23", ("over the limit",)),
-    Control("slot_lock", "slots are given without locking their user", "F23", ("over the limit",), _POSTGRESQL),
     Control("trail", "the outcomes of three jobs in sixteen leave no transition", "F1", ("audit gap",)),
     Control("hand_back", "a worker that stops keeps what it has not begun", "F6", ("row",)),
     Control("durability", "the server answers commits before they are on the disk", "F10", ("lost",), _POSTGRESQL),
