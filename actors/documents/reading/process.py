@@ -48,6 +48,8 @@ def _perform(perform: command.Command, source: bytes, asked: dict[str, Any], mes
         if error.errno != errno.EFBIG:
             raise  # a library that opens files only when it is used: ours to mend
         return Refused("too_large", "The text of the PDF is larger than what is kept.")
+    except ImportError:
+        raise  # likewise
     except Exception as error:  # noqa: BLE001 - the process's edge: after `Ready` whatever fails is the document's doing
         return Refused("broken", f"The PDF is damaged: reading it failed ({type(error).__name__}).")
     used = resource.getrusage(resource.RUSAGE_SELF)
