@@ -6,8 +6,9 @@ import threading
 
 import dramatiq
 import pytest
+from msgspec.structs import replace
 
-from tests import waiting
+from tests import factories, waiting
 from tests.integration.brokers.conftest import EVERY, WITH_MESSAGES, Open
 from tests.integration.brokers.theatre import PATIENCE_SECONDS
 
@@ -43,6 +44,20 @@ def test_higher_priorities_come_first(opened: Open) -> None:
     theatre.open(threads=1)
     theatre.all_completed(jobs)
     assert [number % 3 for number in theatre.played] == [2] * 10 + [1] * 10 + [0] * 10
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("stage", [("sqlite", "rabbitmq")], indirect=True)
+def test_rabbitmq_knows_priorities(opened: Open) -> None:
+    """What was sent ahead does not stand in the way: the highest priority comes first, and of equals what was sent first."""
+    theatre = opened(is_open=False)
+    jobs = [
+        replace(factories.claim(theatre.notes.actor_name), queue=theatre.queue, priority=number % 3 * 5) for number in range(9)
+    ]
+    for job in jobs:
+        theatre.house.installation._publish([job])
+    taken = [dramatiq.Message.decode(body).args[0] for body in theatre.wire.take(theatre.queue)]
+    assert taken == [job.id for job in sorted(jobs, key=lambda job: -job.priority)]
 
 
 @WITH_MESSAGES

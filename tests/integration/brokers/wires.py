@@ -79,6 +79,11 @@ class RabbitmqWire(Wire):
             channel.queue_delete(queue)
             channel.queue_delete(f"{queue}.XQ")
 
+    def take(self, queue: str) -> list[bytes]:
+        """Take all that waits in a queue, in the server's order."""
+        with self._channel() as channel:
+            return list(iter(lambda: channel.basic_get(queue, auto_ack=True)[2], None))
+
     @contextmanager
     def _channel(self) -> Iterator[Any]:
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
