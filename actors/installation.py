@@ -21,7 +21,8 @@ from persistence import files
 from persistence.admission import Submission
 from persistence.database import Database
 from persistence.dispatch import Taken
-from persistence.environment import load
+from persistence.environment import SettingsError, load
+from persistence.migrate import is_empty
 from persistence.settings import DatabaseSettings
 
 
@@ -91,6 +92,8 @@ class Installation:
     def _build(self, threads: int, queues: Collection[str] | None) -> WorkerProcess:
         self.check_broker()
         database = Database.checked(self._database_settings)
+        if is_empty(database):  # whether its tables are the newest is not asked: old and new workers may work side by side
+            raise SettingsError(f"{self._database_settings.decided_by}: no tables there yet: run `greenroom migrate` first")
         types = {kind: queue for kind, queue in self.registry.queues().items() if not queues or queue in queues}
         limits = {**self.registry.concurrency(), **self.settings.type_concurrency}
         return WorkerProcess(

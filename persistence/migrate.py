@@ -81,6 +81,12 @@ def is_current(url: str) -> bool:
         database.close()
 
 
+def is_empty(database: Database) -> bool:
+    """Tell whether no migration has ever made tables in a database."""
+    with database.engine.connect() as connection:
+        return _version(connection.execution_options(greenroom_write=False)) is None
+
+
 def head() -> str:
     """Name the newest migration: the number that its file begins with."""
     return max(_numbers())

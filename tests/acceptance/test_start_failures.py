@@ -187,6 +187,11 @@ def test_the_embedded_database_has_a_setting_too(tmp_path: Path) -> None:
     said_in_a_line(start("up", tmp_path), "GREENROOM_DATA_DIR", "File exists")
 
 
+def test_a_worker_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    """A worker does not migrate; where nobody has, it says so."""
+    said_in_a_line(start("worker", tmp_path), "GREENROOM_DATA_DIR", "run `greenroom migrate` first")
+
+
 def test_an_api_without_workers_needs_the_broker_too(tmp_path: Path) -> None:
     """A wrong URL is found where it is set: with the first `greenroom up`, not with the first worker on another machine."""
     ended = start("up", tmp_path, GREENROOM_WORKER_PROCESSES="0", GREENROOM_BROKER_URL=f"amqp://ann:{ENCODED}@{nobody()}/")
