@@ -135,7 +135,7 @@ def slow_database(trial: Trial) -> None:
     """Delay what workers and API send, then lock the table of jobs."""
     assert trial.postgres is not None
     proxy = Proxy(trial.postgres.port)
-    slow = _through(trial, proxy) | DEFAULT_LEASE | {"GREENROOM_DATABASE_POOL": "4"}
+    slow = _through(trial, proxy) | DEFAULT_LEASE | {"GREENROOM_DATABASE_POOL": "4", "GREENROOM_RESEND_SECONDS": "60"}
     trial.threads = 40 if trial.is_long else trial.threads
     trial.start_worker(**slow)
     trial.start_worker(**slow)
