@@ -10,6 +10,7 @@ COOLDOWN := 7 days
 PYTHON_IMAGE ?= python:3.11-slim
 IMAGE_PYTHON_VERSION ?= 3.11
 ARGS ?=
+REPORT ?= docs/reference/reliability.md
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -98,10 +99,10 @@ bench: dev system-packages  ## run the benchmarks
 
 # Trials of two set-ups at a time: they wait more than they work.
 faults: dev system-packages  ## kill, cut off and starve everything under load, and let an oracle judge (ARGS="--rows F1,F18")
-	$(BIN)/python -m tests.faults --at-once 2 --controls --report docs/reference/reliability.md $(ARGS)
+	$(BIN)/python -m tests.faults --at-once 2 --controls --report $(REPORT) $(ARGS)
 
 faults-long: dev system-packages  ## the same with many more faults and jobs in each row; takes hours
-	$(BIN)/python -m tests.faults --long --at-once 2 --controls --report docs/reference/reliability.md $(ARGS)
+	$(BIN)/python -m tests.faults --long --at-once 2 --controls --report $(REPORT) $(ARGS)
 
 clean:  ## remove what was built, installed and measured here, but not var/
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
