@@ -87,8 +87,9 @@ def _line(result: Result) -> str:
     recovery = figures.get("recovery") or {}
     times = " / ".join(str(recovery.get(name)) for name in ("p50", "p99", "max")) if recovery.get("count") else ""
     status = result.status if result.status != "could not be injected here" else f"could not be injected here: {result.words[0]}"
+    status = f"**{status}**" if result.status == "fail" else status
     cells = [
-        result.row, row.injects, result.setup, f"**{status}**" if result.status == "fail" else status,
+        result.row, row.injects, result.setup, f"{status}, long form" if result.is_long else status,
         *(str(figures.get(name, "")) for name in ("jobs", "faults", "lost", "committed_twice", "executed_twice")), times,
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
