@@ -34,8 +34,8 @@ test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
 # The images come from a registry; where none can be reached, docs/how-to/run-with-compose.md says where else from.
 compose-test: dev wheels  ## build the image and test compose.yaml with it (needs Docker and Compose)
 	docker build --quiet --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_NO_INDEX=1 --tag greenroom-test/greenroom .
-	GREENROOM_TEST_IMAGE=greenroom-test/greenroom \
-		$(BIN)/python -m pytest -m compose -o faulthandler_timeout=0 tests/acceptance/compose $(ARGS)
+	GREENROOM_TEST_IMAGE=greenroom-test/greenroom GREENROOM_TEST_COMPOSE=1 \
+		$(BIN)/python -m pytest -m compose -o faulthandler_timeout=0 tests/acceptance $(ARGS)
 
 mutants: dev system-packages  ## take each guard out of the core's statements, and see the tests notice (ARGS="-k fence")
 	$(BIN)/python -m pytest -m mutants tests/integration/core/test_mutants.py $(ARGS)

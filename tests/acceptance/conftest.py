@@ -1,10 +1,16 @@
 """The API, served for a test."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.compose import choice
+from tests.acceptance.compose.stack import Stack
+from tests.acceptance.pages import ROOT
 from tests.acceptance.served import Served, captured_logs, served
+
+_LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 @pytest.fixture(autouse=True)
@@ -14,15 +20,66 @@ def _logs_as_in_production() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def greenroom(database_url: str) -> Iterator[Served]:
-    """Serve the API on SQLite and on PostgreSQL, each time on a database of the test's own."""
-    with served(database_url) as running:
-        yield running
+@pytest.fixture(params=choice.HOUSES)
+def greenroom(request: pytest.FixtureRequest) -> Served:
+    """Serve the API on SQLite and on PostgreSQL, each time on a database of the test's own; or give Compose's."""
+    running: Served = request.getfixturevalue(f"_greenroom_on_{request.param}")
+    return running
 
 
 @pytest.fixture
-def greenroom_on_sqlite(sqlite_database: str) -> Iterator[Served]:
-    """Serve the API on SQLite only, for promises that no database has a part in."""
+def greenroom_on_sqlite(request: pytest.FixtureRequest) -> Served:
+    """Serve the API on SQLite only, for promises that no database has a part in; or give Compose's."""
+    running: Served = request.getfixturevalue("_greenroom_on_compose" if choice.IS_ASKED_FOR else "_greenroom_on_sqlite")
+    return running
+
+
+@pytest.fixture
+def _greenroom_on_sqlite(sqlite_database: str) -> Iterator[Served]:
     with served(sqlite_database) as running:
         yield running
+
+
+@pytest.fixture
+def _greenroom_on_postgres(postgres_database: str) -> Iterator[Served]:
+    with served(postgres_database) as running:
+        yield running
+
+
+@pytest.fixture
+def _greenroom_on_compose(stack: Stack) -> Iterator[Served]:
+    stack.rest()
+    with stack.emptied() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Bring the stack of compose.yaml up, once for all tests, and take it down."""
+    stack = Stack(tmp_path_factory.mktemp("stage"))
+    try:
+        stack.up()
+        yield stack
+    finally:
+        (ROOT / "build" / "compose.log").write_text(stack.compose("logs", "--no-color", "--timestamps"))
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def working_stack(stack: Stack) -> Stack:
+    """Give the stack with two workers, to tests that come before those that let them rest."""
+    stack.work()
+    return stack
+
+
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what runs against Compose, if that is asked for."""
+    if choice.IS_ASKED_FOR and items:
+        config.stash[_LEFT_OUT] = choice.choose(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, and why."""
+    for why, count in config.stash.get(_LEFT_OUT, Counter[str]()).most_common():
+        terminalreporter.write_line(f"Left out of Compose's tests: {count}, for each of them {why}")

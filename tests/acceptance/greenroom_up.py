@@ -46,6 +46,9 @@ class Operator:
     :param port: where its API listens.
     """
 
+    # By which GREENROOM_ settings a command on this machine finds the database.
+    database_settings: dict[str, str]
+
     def __init__(self, port: int) -> None:
         self.port = port
 
@@ -81,6 +84,7 @@ class Up(Operator):
         self.folder = folder
         super().__init__(int(settings.get("PORT", 0)) or free_port())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM_")}
+        self.database_settings = {"GREENROOM_DATA_DIR": str(folder / "var")}
         wishes = {"DATA_DIR": str(folder / "var"), "PORT": str(self.port), "ADMIN_KEY": KEY, "ACTORS": "stage_jobs"}
         environment |= {f"GREENROOM_{name}": value for name, value in (wishes | settings).items() if value}
         environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}

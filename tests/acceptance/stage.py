@@ -1,10 +1,9 @@
 """A stage for jobs: types of the tests' own, and a worker that does exactly what a test says, when it says so."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
-import msgspec
 
 from actors import REGISTRY
 from actors.job import JobContext, job
@@ -14,15 +13,11 @@ from persistence.database import Database, now
 from persistence.dispatch import Taken
 from persistence.statements import run
 from tests import factories
+from tests.acceptance.sums import ADD
 
-ECHO, ADD = "tests.echo", "tests.add"
+__all__ = ["ADD", "ECHO", "Stage", "items", "submit"]
 
-
-class Sum(msgspec.Struct, forbid_unknown_fields=True):
-    """Two numbers."""
-
-    a: int
-    b: Annotated[int, msgspec.Meta(ge=0)] = 0
+ECHO = "tests.echo"
 
 
 @job(ECHO)
@@ -30,13 +25,6 @@ def echo(context: JobContext, payload: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the payload back."""
     del context
     return payload
-
-
-@job(ADD, payload=Sum, result=int, max_attempts=2)
-def add(context: JobContext, payload: Sum) -> int:
-    """Add two numbers."""
-    del context
-    return payload.a + payload.b
 
 
 class Stage:

@@ -12,23 +12,29 @@ import httpx
 import pytest
 
 from tests import factories_pdf
-from tests.acceptance.greenroom_up import Up
+from tests.acceptance.compose import choice
+from tests.acceptance.compose.stack import Stack
+from tests.acceptance.greenroom_up import Operator, Up
 from tests.waiting import until
 
 QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.25", "WORKER_PROCESSES": "2"}
 STAGES = {"documents.upload", "documents.extract", "documents.describe", "documents.convert"}
 
 
-@pytest.fixture
-def up(tmp_path: Path, database_url: str) -> Iterator[Up]:
-    """`greenroom up` on SQLite and on PostgreSQL, with leases short enough for a test."""
+@pytest.fixture(params=choice.HOUSES)
+def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up | Stack]:
+    """`greenroom up` on SQLite and on PostgreSQL, or Compose's stack, with leases short enough for a test."""
+    if request.param == "compose":
+        yield request.getfixturevalue("working_stack")
+        return
+    database_url: str = request.getfixturevalue(f"{request.param}_database")
     running = Up(tmp_path / "up", DATABASE_URL=database_url, **QUICK)
     running.wait_for("Greenroom is running")
     yield running
     running.close()
 
 
-def upload(up: Up, pdf: bytes, title: str = "A book") -> str:
+def upload(up: Operator, pdf: bytes, title: str = "A book") -> str:
     """Upload a PDF and give the book's id."""
     answer = up.call("POST", "/api/v1/books", files={"file": ("book.pdf", pdf)}, data={"title": title})
     assert answer.status_code == 201, answer.text
@@ -36,31 +42,31 @@ def upload(up: Up, pdf: bytes, title: str = "A book") -> str:
     return book
 
 
-def book_of(up: Up, book: str) -> dict[str, Any]:
+def book_of(up: Operator, book: str) -> dict[str, Any]:
     """Ask how a book stands."""
     found: dict[str, Any] = up.call("GET", f"/api/v1/books/{book}").json()
     return found
 
 
-def jobs_of(up: Up, book: str) -> dict[str, dict[str, Any]]:
+def jobs_of(up: Operator, book: str) -> dict[str, dict[str, Any]]:
     """List a book's jobs by their type."""
     return {job["type"]: job for job in up.call("GET", f"/api/v1/books/{book}/jobs").json()["items"]}
 
 
-def wait_for_end(up: Up, book: str) -> dict[str, Any]:
+def wait_for_end(up: Operator, book: str) -> dict[str, Any]:
     """Wait until a book is ready or has failed."""
     until(lambda: book_of(up, book)["status"] != "processing", f"end of book {book}", seconds=150)
     return book_of(up, book)
 
 
-def working(up: Up, book: str) -> Any:
+def working(up: Operator, book: str) -> Any:
     """Give the extracting job once it is at its pages."""
     extract = jobs_of(up, book).get("documents.extract", {})
     at_work = extract.get("status") == "processing" and extract["progress"]["percent"] > 0
     return extract if at_work else None
 
 
-def test_a_pdf_becomes_a_book(up: Up) -> None:
+def test_a_pdf_becomes_a_book(up: Operator) -> None:
     """An uploaded PDF is read in four stages, each a job that completes, and can then be read as HTML."""
     book = upload(up, factories_pdf.long_book(pages=12, outline=True), title="Twelve pages")
 
@@ -74,7 +80,7 @@ def test_a_pdf_becomes_a_book(up: Up) -> None:
     assert ended["chapters"][0]["title"] in html.text
 
 
-def test_a_killed_worker_costs_an_attempt_and_not_the_book(up: Up) -> None:
+def test_a_killed_worker_costs_an_attempt_and_not_the_book(up: Operator) -> None:
     """After kill -9 of the worker in the middle of the pages the book still comes out, and the attempts tell why it took two."""
     book = upload(up, factories_pdf.long_book(pages=1500))
     extract = until(lambda: working(up, book), "page that is being read")
@@ -122,7 +128,7 @@ def test_a_stop_in_the_middle_costs_nothing(tmp_path: Path, sqlite_database: str
         pytest.param(factories_pdf.decompression_bomb(), "512 MiB", id="bomb"),
     ],
 )
-def test_a_pdf_that_cannot_be_read_fails_at_once_and_the_workers_live(up: Up, pdf: bytes, says: str) -> None:
+def test_a_pdf_that_cannot_be_read_fails_at_once_and_the_workers_live(up: Up | Stack, pdf: bytes, says: str) -> None:
     """An encrypted, broken, empty or hostile PDF is an error that says what is wrong, after one attempt; the next is read."""
     workers = up.workers()
     book = upload(up, pdf)
@@ -138,7 +144,7 @@ def test_a_pdf_that_cannot_be_read_fails_at_once_and_the_workers_live(up: Up, pd
     assert up.workers() == workers
 
 
-def test_of_fifty_simultaneous_jobs_of_a_free_user_one_is_accepted(up: Up, tmp_path: Path) -> None:
+def test_of_fifty_simultaneous_jobs_of_a_free_user_one_is_accepted(up: Operator, tmp_path: Path) -> None:
     """A free user who submits fifty jobs at once gets exactly one 202; the others are told when to come back."""
     up.call("PUT", "/api/v1/users/ada", json={"tenant": "acme", "tier": "free"}).raise_for_status()
     key = up.call("POST", "/api/v1/users/ada/keys").json()["key"]

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
-from tests.acceptance.greenroom_up import KEY, Up, free_port
+from tests.acceptance.compose import choice
+from tests.acceptance.greenroom_up import KEY, Operator, Up, free_port
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -24,27 +25,30 @@ _KEYS = ("keys", "create", "--tenant", "acme", "--user")
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Run one Greenroom for all these tests."""
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """Run one Greenroom for all these tests; or give Compose's."""
+    if choice.IS_ASKED_FOR:
+        yield request.getfixturevalue("working_stack")
+        return
     up = Up(tmp_path_factory.mktemp("up"), WORKER_PROCESSES="1")
     up.wait_for("Greenroom is running.")
     yield up
     up.close()
 
 
-def greenroom(up: Up, *words: str, stdin: str = "", **settings: str) -> Result:
+def greenroom(up: Operator, *words: str, stdin: str = "", **settings: str) -> Result:
     """Run the command line as the operator."""
     known = {"GREENROOM_URL": f"http://127.0.0.1:{up.port}", "GREENROOM_KEY": KEY}
     return CliRunner().invoke(main, words, env=known | settings, input=stdin)
 
 
-def submitted(up: Up, type: str, payload: str = "{}", *options: str) -> str:
+def submitted(up: Operator, type: str, payload: str = "{}", *options: str) -> str:
     """Submit a job by the command line and give its id."""
     job_id: str = json.loads(greenroom(up, "submit", type, payload, "--json", *options).stdout)["id"]
     return job_id
 
 
-def test_submit_and_wait(up: Up) -> None:
+def test_submit_and_wait(up: Operator) -> None:
     """`submit --wait`, as a process of its own, ends when the job has completed, with its result."""
     words = ["submit", "tests.echo", '{"word": "hello"}', "--wait", "--json"]
     settings = {"GREENROOM_URL": f"http://127.0.0.1:{up.port}", "GREENROOM_KEY": KEY}
@@ -56,7 +60,7 @@ def test_submit_and_wait(up: Up) -> None:
     assert json.loads(job.stdout)["result"] == {"word": "hello"}
 
 
-def test_submit_for_people(up: Up) -> None:
+def test_submit_for_people(up: Operator) -> None:
     """Without `--json` a job is shown in lines, and what came from others cannot steer the terminal."""
     job = greenroom(up, "submit", "tests.fail", "-", "--wait", stdin='{"why": "\\u001b[31mred\\nline"}')
     assert job.exit_code == REFUSED
@@ -64,7 +68,7 @@ def test_submit_for_people(up: Up) -> None:
     assert "no good: \\x1b[31mred\\nline" in job.stdout
 
 
-def test_submit_with_wishes(up: Up) -> None:
+def test_submit_with_wishes(up: Operator) -> None:
     """All that a job can be submitted with can be said, and the same idempotency key gives the same job."""
     words: tuple[str, ...] = (
         "--priority",
@@ -85,7 +89,7 @@ def test_submit_with_wishes(up: Up) -> None:
     assert (job["priority"], job["tags"], job["max_attempts"], job["waiting_for"]) == (10, ["a", "b"], 2, "schedule")
 
 
-def test_list(up: Up) -> None:
+def test_list(up: Operator) -> None:
     """`list` shows the newest jobs first, of one status if asked."""
     job_id = submitted(up, "tests.echo", "{}", "--tag", "listed", "--run-after", "2100-01-01T00:00:00Z")
     listed = greenroom(up, "list", "--tag", "listed", "--status", "queued")
@@ -93,7 +97,7 @@ def test_list(up: Up) -> None:
     assert listed.stdout.splitlines()[1].split()[:3] == [job_id, "queued", "tests.echo"]
 
 
-def test_cancel(up: Up) -> None:
+def test_cancel(up: Operator) -> None:
     """`cancel` cancels, again and again; a job that has completed is refused."""
     job_id = submitted(up, "tests.echo", "{}", "--run-after", "2100-01-01T00:00:00Z")
     assert [greenroom(up, "cancel", job_id).exit_code for _ in range(2)] == [DONE, DONE]
@@ -102,7 +106,7 @@ def test_cancel(up: Up) -> None:
     assert (refused.exit_code, "JOB_FINISHED" in refused.stderr) == (REFUSED, True)
 
 
-def test_watch(up: Up) -> None:
+def test_watch(up: Operator) -> None:
     """`watch` tells a job's events to its end, and its exit code how that was."""
     done, failed = submitted(up, "tests.echo"), submitted(up, "tests.fail")
     watched = greenroom(up, "watch", done, "--json")
@@ -113,7 +117,7 @@ def test_watch(up: Up) -> None:
     assert watched.stdout.splitlines()[-1].startswith("job.failed")
 
 
-def test_dead_letters(up: Up) -> None:
+def test_dead_letters(up: Operator) -> None:
     """Dead letters can be listed, shown, replayed and thrown away."""
     job_id = submitted(up, "tests.fail", '{"why": "tried"}', "--wait")
     letters = json.loads(greenroom(up, "dead-letters", "list", "--type", "tests.fail", "--json").stdout)["items"]
@@ -126,7 +130,7 @@ def test_dead_letters(up: Up) -> None:
     assert greenroom(up, "dead-letters", "show", letter).exit_code == REFUSED
 
 
-def test_doctor(up: Up) -> None:
+def test_doctor(up: Operator) -> None:
     """`doctor` finds nothing wrong where nothing is, and says what to do where something is."""
     healthy = greenroom(up, "doctor")
     assert (healthy.exit_code, healthy.stdout.count("ok ")) == (DONE, 4)
@@ -149,7 +153,7 @@ def test_doctor(up: Up) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_exit_codes(up: Up, words: list[str], code: int) -> None:
+def test_exit_codes(up: Operator, words: list[str], code: int) -> None:
     """Wrong usage ends with 2, a refused request with 1; both say why on standard error, in no traceback."""
     ended = greenroom(up, *words)
     assert ended.exit_code == code
@@ -157,14 +161,14 @@ def test_exit_codes(up: Up, words: list[str], code: int) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_verify_a_running_greenroom(up: Up) -> None:
+def test_verify_a_running_greenroom(up: Operator) -> None:
     """`greenroom verify` finds nothing wrong with a database that is in use, and says so with 0."""
     submitted(up, "tests.echo", "{}", "--wait")
-    sound = greenroom(up, "verify", GREENROOM_DATA_DIR=str(up.folder / "var"))
+    sound = greenroom(up, "verify", **up.database_settings)
     assert (sound.exit_code, sound.stdout) == (DONE, "A1 to A6 hold.\n")
 
 
-def test_verify_a_corrupted_database(up: Up, sqlite_database: str) -> None:
+def test_verify_a_corrupted_database(up: Operator, sqlite_database: str) -> None:
     """`greenroom verify` prints a line for each violation and ends with 1."""
     made = greenroom(up, *_KEYS, "ann", "--tier", "pro", GREENROOM_DATABASE_URL=sqlite_database)
     assert (made.exit_code, made.stdout.startswith("gr_")) == (DONE, True)
@@ -175,10 +179,10 @@ def test_verify_a_corrupted_database(up: Up, sqlite_database: str) -> None:
     assert "counts 3 slots held and 0 are" in unsound.stdout
 
 
-def test_keys_work(up: Up) -> None:
+def test_keys_work(up: Operator) -> None:
     """A key made on the machine opens the API for its user, with the scope and until the moment that were asked for."""
     words = [*_KEYS, "ben", "--tier", "free", "--scope", "admin", "--expires-at", "2100-01-01T00:00:00Z"]
-    made = greenroom(up, *words, GREENROOM_DATA_DIR=str(up.folder / "var"))
+    made = greenroom(up, *words, **up.database_settings)
     key = made.stdout.strip()
     assert greenroom(up, "list", GREENROOM_KEY=key).exit_code == DONE
     (shown,) = up.call("GET", "/api/v1/users/ben/keys").json()["items"]

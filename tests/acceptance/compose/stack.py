@@ -5,17 +5,32 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from persistence import keys, users
+from persistence.database import Database
+from persistence.models import METADATA
+from persistence.settings import DatabaseSettings
+from persistence.statements import run
+from tests.acceptance import sums
 from tests.acceptance.greenroom_up import JOBS, KEY, Operator, free_port
 from tests.acceptance.pages import ROOT
+from tests.acceptance.served import Served
 from tests.waiting import until
 
 FILES = (ROOT / "compose.yaml", Path(__file__).parent / "override.yaml")
 START_SECONDS = 180.0
 IN_CONTAINER = Path("/stage")
 _PATIENCE_SECONDS = 300
+# What is in these the API remembers for a moment: the operator's row and key stay what they are.
+_KEPT = {
+    "users": "name = :user",
+    "tenants": "name = :tenant",
+    "api_keys": "prefix = :prefix",
+}
 # What is asked for by name in compose.yaml: where nothing is said, the official images.
 _IMAGES = {
     "POSTGRES_IMAGE": "GREENROOM_TEST_POSTGRES_IMAGE",
@@ -38,7 +53,7 @@ def command() -> list[str] | None:
 class Stack(Operator):
     """One project of Compose.
 
-    :param folder: shared with API and workers, who see it as /stage; it gets the module of job types.
+    :param folder: shared with API and workers, who see it as /stage; it gets the modules of job types.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,6 +61,7 @@ class Stack(Operator):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o777)  # workers, who are somebody else, leave their signs in it
         (folder / "stage_jobs.py").write_text(JOBS)
+        shutil.copy(sums.__file__, folder)
         self.folder = folder
         self.project = f"greenroom-test-{os.getpid()}"
         self.ports = {"POSTGRES_PORT": free_port(), "RABBITMQ_PORT": free_port(), "GREENROOM_PORT": self.port}
@@ -54,6 +70,10 @@ class Stack(Operator):
         ports = {name: str(port) for name, port in self.ports.items()}
         self.environment = plain_environment() | credentials | images | ports
         self.environment |= {"GREENROOM_ADMIN_KEY": KEY, "STAGE": str(folder)}
+        address = f"127.0.0.1:{self.ports['POSTGRES_PORT']}/greenroom"
+        self.database_url = f"postgresql+psycopg://greenroom:{credentials['POSTGRES_PASSWORD']}@{address}"
+        self.database_settings = {"GREENROOM_DATABASE_URL": self.database_url}
+        self._rests = False
 
     def compose(self, *words: str) -> str:
         """Run Compose and give what it prints."""
@@ -75,6 +95,33 @@ class Stack(Operator):
         self.compose("up", "--detach", "--no-build")
         until(self.is_healthy, "healthy stack", seconds=START_SECONDS)
         until(lambda: len(self.workers()) == 2, "two workers", seconds=START_SECONDS)
+
+    def rest(self) -> None:
+        """Let the workers stop, for tests that do their work themselves."""
+        if not self._rests:
+            self.compose("stop", "worker")
+            self._rests = True
+
+    def work(self) -> None:
+        """Have two workers."""
+        if self._rests:
+            self.compose("start", "worker")
+            self._rests = False
+        until(lambda: len(self.workers()) == 2, "two workers", seconds=START_SECONDS)
+
+    @contextmanager
+    def emptied(self) -> Iterator[Served]:
+        """Give the API as tests know it, with a database in which there is what the migrations and the API's start put there."""
+        with closing(Database(DatabaseSettings(), url=self.database_url)) as database, ExitStack() as clients:
+            with database.write() as session:
+                # As the superuser that the image makes: neither the audit trail's trigger nor foreign keys count.
+                run(session, "SET LOCAL session_replication_role = replica")
+                operator = {"user": users.ADMIN_USER, "tenant": users.ADMIN_TENANT, "prefix": keys.fixed_prefix(KEY)}
+                for table in METADATA.tables:
+                    run(session, f"DELETE FROM {table} WHERE NOT ({_KEPT.get(table, 'false')})", **operator)
+                run(session, "UPDATE users SET unfinished = 0, held = 0, ready = 0, vtime = 0")
+                users.ensure_admin(session, admin_key=KEY)
+            yield Served(f"http://127.0.0.1:{self.port}", database, KEY, clients)
 
     def down(self) -> None:
         """End all and remove what it has stored."""

@@ -6,7 +6,6 @@
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
 
 import httpx
 import psycopg
@@ -25,16 +24,11 @@ STOPPING = "Sending signal"
 pytestmark = [pytest.mark.timeout(600), pytest.mark.compose]
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Bring the stack up, once for all tests, and take it down."""
-    stack = Stack(tmp_path_factory.mktemp("stage"))
-    try:
-        stack.up()
-        yield stack
-    finally:
-        (ROOT / "build" / "compose.log").write_text(stack.compose("logs", "--no-color", "--timestamps"))
-        stack.down()
+@pytest.fixture(autouse=True)
+def _working(request: pytest.FixtureRequest) -> None:
+    """Have two workers, where there is a stack at all."""
+    if "stack" in request.fixturenames:
+        request.getfixturevalue("stack").work()
 
 
 @pytest.mark.parametrize("missing", ["POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "GREENROOM_ADMIN_KEY"])
