@@ -65,13 +65,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.down()
 
 
-@pytest.fixture(scope="session")
-def working_stack(stack: Stack) -> Stack:
-    """Give the stack with two workers, to tests that come before those that let them rest."""
-    stack.work()
-    return stack
-
-
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what runs against Compose, if that is asked for."""

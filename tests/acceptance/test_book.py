@@ -25,7 +25,9 @@ STAGES = {"documents.upload", "documents.extract", "documents.describe", "docume
 def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up | Stack]:
     """`greenroom up` on SQLite and on PostgreSQL, or Compose's stack, with leases short enough for a test."""
     if request.param == "compose":
-        yield request.getfixturevalue("working_stack")
+        stack: Stack = request.getfixturevalue("stack")
+        stack.work()
+        yield stack
         return
     database_url: str = request.getfixturevalue(f"{request.param}_database")
     running = Up(tmp_path / "up", DATABASE_URL=database_url, **QUICK)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from api.cli import main
 from tests.acceptance.compose import choice
+from tests.acceptance.compose.stack import Stack
 from tests.acceptance.greenroom_up import KEY, Operator, Up, free_port
 
 pytestmark = [
@@ -28,7 +29,9 @@ _KEYS = ("keys", "create", "--tenant", "acme", "--user")
 def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """Run one Greenroom for all these tests; or give Compose's."""
     if choice.IS_ASKED_FOR:
-        yield request.getfixturevalue("working_stack")
+        stack: Stack = request.getfixturevalue("stack")
+        stack.work()
+        yield stack
         return
     up = Up(tmp_path_factory.mktemp("up"), WORKER_PROCESSES="1")
     up.wait_for("Greenroom is running.")
