@@ -75,4 +75,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was left out, and why."""
     for why, count in config.stash.get(_LEFT_OUT, Counter[str]()).most_common():
-        terminalreporter.write_line(f"Left out of Compose's tests: {count}, for each of them {why}")
+        terminalreporter.write_line(f"NOT RUN AGAINST COMPOSE: {count} of which each {why}")

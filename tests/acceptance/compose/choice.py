@@ -26,7 +26,7 @@ PATCHES = "replaces a part of the API within the test's own process"
 READS_LOG = "reads what the API logs within the test's own process"
 COUNTS_FAILURES = "wants a minute without failures, and behind a published port all callers are one address"
 BY_PROCESS_ID = "kills a worker by its process id; compose/test_compose.py kills one in its container"
-BY_FILE = "its job waits for a file of this machine's; test_jobs.py meets the same limit"
+BY_FILE = "has a job that waits for a file of this machine; test_jobs.py meets the same limit"
 OTHER_DATABASE = "is about a database of its own, on SQLite"
 
 # Each: the beginning of a test's name, file and all, and why it is not for containers.

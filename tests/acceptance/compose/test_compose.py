@@ -1,7 +1,7 @@
 """compose.yaml and the Dockerfile, seen from outside: the stack starts, works, survives and stops as promised.
 
-`make compose-test` builds the image and runs these, and after them the other acceptance tests that choice.py has chosen; all need a
-Docker engine and Compose.
+`make compose-test` builds the image and runs these, and after them the other acceptance tests that choice.py has chosen; all
+need a Docker engine and Compose.
 """
 
 import subprocess
