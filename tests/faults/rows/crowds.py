@@ -22,7 +22,7 @@ _ONE_CALLERS_JOBS = 1000
 def burst(trial: Trial) -> None:
     """Submit as fast as sixteen callers can."""
     workers = 8 if trial.is_long else 4
-    trial.begin(workers=workers, users=4, tier={"max_running": 3})
+    trial.begin(workers=workers, users=40 if trial.is_long else 4, tier={"max_running": 3})
     count = 10_000 if trial.is_long else 2_000
     trial.fault("burst")
     users = list(trial.users)
@@ -33,7 +33,7 @@ def burst(trial: Trial) -> None:
         thread.join()
     trial.figure("workers", workers)
     for user in users if trial.is_long else ():
-        trial.load.submit_many(user, 90_000 // 4, ms=2)
+        trial.load.submit_many(user, 90_000 // len(users), ms=2)
     trial.figure("jobs_sent", trial.load.answers)
     seconds = sorted(trial.load.seconds)
     trial.figure("accept_p99", seconds[int(len(seconds) * 0.99)] if seconds else None)
