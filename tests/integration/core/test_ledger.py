@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from persistence import admission, attempts, dispatch
+from persistence import admission, attempts, cancellation, dispatch
 from persistence.attempts import RESULT_REFUSED, Ending
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, DatabaseUnavailableError
@@ -363,6 +363,25 @@ def test_a_late_outcome_does_not_stand_for_a_later_claim(bench: Bench, late_firs
     with bench.database.read() as session:
         last = run(session, "SELECT * FROM transitions WHERE job_id = :id ORDER BY seq DESC LIMIT 1", id=new.id).one()
     assert (last.attempt, last.error) == (2, None)
+
+
+def test_a_late_outcome_leaves_the_slot_of_a_later_claim(bench: Bench) -> None:
+    """A cancelled job keeps its slot until the attempt at work has ended: an earlier one that comes late does not free it."""
+    # given
+    ann = bench.user()
+    worker_id, (old,) = bench.claims(ann)
+    with bench.database.write() as session:
+        factories.finish(session, worker_id, old, Ending.RETRY, delay_seconds=0, error=_ERROR)
+        (new,) = factories.take(session, worker_id)
+        cancellation.cancel(session, job_id=new.id, user_id=ann)
+    held = []
+    # when
+    for outcome in (old, new):
+        with bench.database.write() as session:
+            factories.finish(session, worker_id, outcome, Ending.COMPLETED)
+            held.append(factories.fetch(session, "users", ann).held)
+    # then
+    assert held == [1, 0]
 
 
 # A database that goes away.

@@ -21,6 +21,10 @@ from tests.rewriting import rewrite
 CLAIM, TAKE = "jobs.dispatch_no = b.dispatch_no", "status = 'processing', slot = true"
 FINISH, RELEASE = "UPDATE jobs SET status = b.status", "UPDATE jobs SET slot = false FROM"
 ALIVE = "AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)"
+REPLAYED = "UPDATE dead_letters SET replayed_at"
+LIVING = "AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = jobs.worker_id AND w.dead_at IS NULL)"
+OLD = "finished_at IS NOT NULL AND finished_at < moment_after"
+DUE = "SELECT id, user_id FROM jobs WHERE status = 'queued' AND blocked_by IN"
 ORPHANS, UNSENT = "SELECT j.id, j.user_id FROM jobs j LEFT JOIN workers", "status = 'queued' AND slot"
 
 
@@ -74,7 +78,7 @@ MUTANTS = {
     "refusals release nothing": Mutant(RELEASE, "WHERE jobs.id", "WHERE 1 = 0 AND jobs.id"),
     "rescue of what is processing only": Mutant(ORPHANS, "WHERE j.slot", "WHERE j.status = 'processing' AND j.slot"),
     "rescue of nothing": Mutant(ORPHANS, "WHERE j.slot", "WHERE 1 = 0 AND j.slot"),
-    "rescue of the living": Mutant("worker_id", "w.dead_at IS NOT NULL", "1 = 1"),
+    "rescue of the living": Mutant("worker_id", "w.dead_at IS NOT NULL", "1 = 1", Mutant("rescues = rescues + 1", LIVING)),
     "a cancel takes the slot away": Mutant("'cancelled', finished_at", "(slot AND status = 'processing')", "false"),
     "a cancel leaves the slot": Mutant("'cancelled', finished_at", "(slot AND status = 'processing')", "slot"),
     "a cancel of what has ended": Mutant("status", "AND status IN ('queued', 'processing')"),
@@ -83,23 +87,33 @@ MUTANTS = {
     "a re-send is numbered anew": Mutant("resends = resends + 1", "resends = resends + 1", "dispatch_no = dispatch_no + 1"),
     "no re-send": Mutant("resends = resends + 1", "AND status = 'queued' AND slot RETURNING", "AND 1 = 0 RETURNING"),
     "a replay of another claim's letter": Mutant("attempt = 0, rescues = 0", "AND jobs.claim_no = b.claim_no"),
-    "a replay that is pressed twice": Mutant("UPDATE dead_letters SET replayed_at", "AND replayed_at IS NULL"),
+    "a replay that is pressed twice": Mutant(
+        REPLAYED, "AND replayed_at IS NULL", second=Mutant("attempt = 0, rescues = 0", "AND jobs.status = 'failed'")
+    ),
     "a replay counts claims anew": Mutant("attempt = 0, rescues = 0", "attempt = 0,", "attempt = 0, claim_no = 0,"),
     "the dead come back": Mutant("beat_no = beat_no + 1", "AND dead_at IS NULL"),
     "death in spite of a beat": Mutant("SET dead_at = :now", "AND beat_no = :beat_no"),
-    "what is not due": Mutant("SET blocked_by = NULL", "AND run_after <= :now"),
+    "what is not due": Mutant("SET blocked_by = NULL", "AND run_after <= :now", second=Mutant(DUE, "AND run_after <= :now")),
     "nothing comes due": Mutant("SET blocked_by = NULL", "run_after <= :now", "1 = 0"),
     "dependants are let go": Mutant("SET blocked_by = CASE", "AND NOT EXISTS", "AND 1 = 1 OR NOT EXISTS"),
     "dependants are forgotten": Mutant("blocked_by = 'dependency' AND (EXISTS", "WHERE", "WHERE 1 = 0 AND"),
     "progress by an old claim": Mutant("progress_percent = b.", "AND jobs.claim_no = b.claim_no"),
-    "no dead letter": Mutant("INSERT INTO dead_letters", "WHERE", "WHERE 1 = 0 AND"),
-    "a slot is pruned away": Mutant("DELETE FROM jobs", "AND NOT slot"),
+    "no dead letter": Mutant("INSERT INTO dead_letters", "ON j.id", "ON 1 = 0 AND j.id"),
+    "a slot is pruned away": Mutant("DELETE FROM jobs", "AND NOT slot", second=Mutant(OLD, "AND NOT slot")),
+}
+
+
+# What it takes to show these comes together too rarely: each has a test of its own, which fails without the guard.
+TOO_RARE = {
+    "release without the claim": "test_a_late_outcome_leaves_the_slot_of_a_later_claim",
+    "a replay of another claim's letter": "test_a_letter_of_an_earlier_claim_is_history",
+    "progress by an old claim": "test_only_the_attempt_at_work_writes_its_progress",
 }
 
 
 @pytest.mark.mutants
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [name for name in MUTANTS if name not in TOO_RARE])
 def test_a_missing_guard_is_found(sqlite_database: str, name: str) -> None:
     """The machine that finds nothing in the verbs as they are finds what goes wrong without this guard."""
     # given
