@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from persistence import dependencies, due, orphans, prune, rescue, resend, workers
+from persistence.database import now
 from persistence.statements import run
 from tests.integration.core.machine.installation import KNOWN, STRANGE, Installation, let_time_pass
 from tests.integration.core.machine.step import rarely, step, when
@@ -57,6 +58,8 @@ class Sweeps(Installation):
             if comes:
                 let_time_pass(session)
             due.promote(session)
+            early = "SELECT count(*) FROM jobs WHERE status = 'queued' AND blocked_by IS NULL AND run_after > :now"
+            assert run(session, early, now=now(session)).scalar_one() == 0, "nothing enters its lane before its moment"
 
     @step(3)
     def settle(self) -> None:
