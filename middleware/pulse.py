@@ -177,11 +177,11 @@ class Pulse:
         if not waiting:
             return
         with self._database.read() as session:
-            scopes = pauses.active(session)
+            scopes = pauses.in_force(session)
         for attempt in waiting:
             claim = attempt.claim
             if any(
-                scope.covers(type=claim.type, user_id=claim.user_id, queue=claim.queue) for scope in scopes
+                scope.covers(type=claim.type, user_id=claim.user_id, queue=claim.queue, run_id=claim.run_id) for scope in scopes
             ) and self._hand.drop(attempt):
                 self._ledger.finish(hand_back(attempt, "paused"))
 

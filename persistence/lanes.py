@@ -38,7 +38,7 @@ class Filters:
         ]
         self.parameters: dict[str, Any] = {"queues": many(session, sorted(queues)), "types": many(session, list(types))}
         for number, pause in enumerate(closed):
-            if pause.is_type:
+            if pause.is_type or pause.run_id:
                 continue
             words = []
             for column, value in (("type", pause.type), ("user_id", pause.user_id), ("queue", pause.queue)):
@@ -46,6 +46,9 @@ class Filters:
                     words.append(f"j.{column} = :pause_{column}_{number}")
                     self.parameters[f"pause_{column}_{number}"] = value
             conditions.append(f"NOT ({' AND '.join(words)})")
+        if held_back := [pause.run_id for pause in closed if pause.run_id]:
+            conditions.append(f"(j.run_id IS NULL OR NOT j.run_id {among(session, 'held_back')})")
+            self.parameters["held_back"] = many(session, held_back)
         self.sql = " AND ".join(conditions)
 
 
@@ -53,11 +56,11 @@ def gates(session: Session) -> tuple[list[pauses.Scope], dict[str, int]]:
     """Read what is paused and how much room each type limit has, at once, for this is asked at every turn of every ledger."""
     rows = run(
         session,
-        """SELECT type, user_id, queue, -1 FROM pauses UNION ALL SELECT name, '', '', greatest(max_held - held, 0)
-        FROM type_limits""",
+        f"""{pauses.IN_FORCE}
+        UNION ALL SELECT name, '', '', '', greatest(max_held - held, 0) FROM type_limits""",
     ).all()
-    closed = [pauses.Scope(*row[:3]) for row in rows if row[3] < 0]
-    return closed, {row[0]: row[3] for row in rows if row[3] >= 0}
+    closed = [pauses.Scope(*row[:4]) for row in rows if row[4] < 0]
+    return closed, {row[0]: row[4] for row in rows if row[4] >= 0}
 
 
 def lock(session: Session, room: int, filters: Filters, *, waits: bool = False) -> dict[str, tuple[float, int, int]]:

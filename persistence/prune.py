@@ -4,6 +4,7 @@ from sqlmodel import Session
 
 from persistence.batches import among, many
 from persistence.database import now as database_now
+from persistence.runs import DELETED, OVER
 from persistence.statements import run
 
 _CHUNK = 500
@@ -14,19 +15,30 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
 
     :returns: how many jobs.
     """
+    age = {"now": database_now(session), "age": -older_than_seconds}
     old = run(
         session,
         f"""SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < moment_after(:now, :age) AND NOT slot
-        LIMIT {_CHUNK}""",
-        now=database_now(session),
-        age=-older_than_seconds,
+        AND run_id IS NULL LIMIT {_CHUNK}""",
+        **age,
+    ).all()
+    # A run goes as a whole, so that until then its counters are those of its jobs.
+    run(
+        session,
+        f"UPDATE runs SET deleted_at = :now WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL",
+        **age,
+    )
+    of_runs = run(
+        session,
+        f"""SELECT j.id FROM runs r JOIN jobs j ON j.run_id = r.id AND j.run_id IS NOT NULL
+        WHERE r.{DELETED} AND j.finished_at IS NOT NULL AND NOT j.slot LIMIT {_CHUNK}""",
     ).all()
     unwanted = run(
         session,
         f"""SELECT j.id FROM books b JOIN jobs j ON j.subject = b.id AND j.subject IS NOT NULL
         WHERE b.deleted_at IS NOT NULL AND j.finished_at IS NOT NULL AND NOT j.slot LIMIT {_CHUNK}""",
     ).all()
-    ids = many(session, [str(row.id) for row in (*old, *unwanted)])
+    ids = many(session, [str(row.id) for row in (*old, *unwanted, *of_runs)])
     deleted = run(
         session,
         f"""DELETE FROM jobs WHERE id {among(session, "ids")} AND finished_at IS NOT NULL AND NOT slot RETURNING id""",
@@ -43,5 +55,10 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         session,
         """DELETE FROM books WHERE deleted_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.subject = books.id AND j.subject IS NOT NULL)""",
+    )
+    run(
+        session,
+        f"""DELETE FROM runs WHERE {DELETED}
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = runs.id AND j.run_id IS NOT NULL)""",
     )
     return len(deleted)
