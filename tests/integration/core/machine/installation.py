@@ -143,9 +143,10 @@ class Installation(RuleBasedStateMachine):
 
     def open_to(self, session: Session, taken: Sequence[dispatch.Taken]) -> None:
         """Check that nothing of a paused scope was taken."""
-        paused = pauses.active(session)
+        paused = pauses.in_force(session)
         for job in taken:
-            assert not any(scope.covers(type=job.type, user_id=job.user_id, queue=job.queue) for scope in paused)
+            covered = {"type": job.type, "user_id": job.user_id, "queue": job.queue, "run_id": job.run_id}
+            assert not any(scope.covers(**covered) for scope in paused)
 
     @staticmethod
     def holds(job: Any, worker: str, claim_no: int) -> bool:
@@ -219,5 +220,5 @@ def clear(session: Session) -> None:
         run(session, "SELECT prune_transitions(array(SELECT DISTINCT job_id FROM transitions))")
     for table in ("transitions",) if session.get_bind().dialect.name == "sqlite" else ():
         run(session, f"DELETE FROM {table}")
-    for table in ("users", "tenants", "workers", "pauses", "type_limits"):
+    for table in ("schedules", "runs", "users", "tenants", "workers", "pauses", "type_limits"):
         run(session, f"DELETE FROM {table}")

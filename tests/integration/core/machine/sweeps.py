@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from persistence import dependencies, due, orphans, prune, rescue, resend, workers
+from persistence import dependencies, due, orphans, prune, rescue, resend, run_control, workers
 from persistence.statements import run
 from tests.integration.core.machine.installation import KNOWN, STRANGE, Installation, let_time_pass
 from tests.integration.core.machine.step import rarely, step, when
@@ -65,6 +65,12 @@ class Sweeps(Installation):
             dependencies.settle(session)
 
     @step(crash=rarely)
+    def cancel_rest(self, crash: bool) -> None:
+        """Cancel what is left of a cancelled run."""
+        with self.transaction(crash=crash) as session:
+            run_control.cancel_rest(session)
+
+    @step(crash=rarely)
     def fail_strangers(self, crash: bool) -> None:
         """Fail what nobody performs."""
         with self.transaction(crash=crash) as session:
@@ -110,4 +116,5 @@ class Sweeps(Installation):
         """End all faults that are the database's: pauses are over and every moment has come."""
         with self.transaction() as session:
             run(session, "DELETE FROM pauses")
+            run(session, "UPDATE runs SET paused_at = NULL")
             let_time_pass(session)
