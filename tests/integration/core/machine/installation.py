@@ -122,8 +122,9 @@ class Installation(RuleBasedStateMachine):
             assert (outcome.job_id in written) == self.holds(job, worker, outcome.claim_no), "A5: the fence"
             if outcome.job_id in written:
                 failed += outcome.ending is Ending.FAILED
-                follow_ups += len(outcome.follow_ups)
-                self.jobs += [submission.id for submission in outcome.follow_ups]
+                if job.run_id is None or self.row("runs", str(job.run_id)).cancelled_at is None:
+                    follow_ups += len(outcome.follow_ups)
+                    self.jobs += [submission.id for submission in outcome.follow_ups]
                 continue
             released = job.status == "cancelled" and job.claim_no == outcome.claim_no and bool(job.slot)
             assert after._asdict() == {**job._asdict(), "slot": job.slot and not released}
