@@ -159,8 +159,9 @@ def test_a_cancelled_run_keeps_what_is_completed(database: Database) -> None:
         assert standing(session, id_) == ("cancelled", {"completed": 1, "failed": 1, "cancelled": 3})
         assert factories.finish(session, worker, third, Ending.COMPLETED, result="1") == set()
         assert runs.by_tag(session, run_id=id_, key="model")["a"]["cancelled"] == 3
-        with pytest.raises(IllegalTransitionError):
-            replays.replay(session, letter_id=letter_of(session, second.id), user_id=ann)
+        letter = letter_of(session, second.id)
+    with pytest.raises(IllegalTransitionError), database.write() as session:
+        replays.replay(session, letter_id=letter, user_id=ann)
     with database.write() as session:
         assert replays.replay_many(session, user_id=ann).jobs == []
         assert replays.count(session, user_id=ann) == 0
