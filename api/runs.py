@@ -135,9 +135,7 @@ def resume_run(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
 ) -> RunOut:
     """Let a paused run go on."""
-    run_id = id_of(id)
-    with database.write() as session:
-        run = run_control.resume(session, run_id=run_id, user_id=caller.sees)
+    run = run_control.resume(database, run_id=id_of(id), user_id=caller.sees)
     return _changed(database, run, caller, notifier, "run.resumed")
 
 

@@ -15,6 +15,7 @@ LOWEST_PRIORITY, DEFAULT_PRIORITY, HIGHEST_PRIORITY = 0, 5, 10
 IN_LANE = "status = 'queued' AND blocked_by IS NULL AND NOT slot"
 NOT_DUE = "status = 'queued' AND blocked_by IN ('schedule', 'retry')"
 DISPATCHED = "status = 'queued' AND slot"
+PARKED = "status = 'queued' AND blocked_by = 'paused'"
 OF_RUN = "run_id IS NOT NULL"
 DEPENDANT = "status = 'queued' AND blocked_by = 'dependency'"
 
@@ -47,6 +48,7 @@ class Job(SQLModel, table=True):
         _partial("ix_jobs_slots", "worker_id", where="slot"),
         _partial("ix_jobs_subject", "subject", where="subject IS NOT NULL"),
         _partial("ix_jobs_finished", "finished_at", where="finished_at IS NOT NULL"),
+        _partial("ix_jobs_parked", "run_id", where=PARKED),
         _partial("ix_jobs_run", "run_id", "id", where=OF_RUN),
         _partial("ix_jobs_run_finished", "run_id", "finished_at", where=f"{OF_RUN} AND finished_at IS NOT NULL"),
         _partial(

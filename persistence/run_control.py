@@ -1,8 +1,11 @@
 """The hand on a run: it is paused, resumed and cancelled as one."""
 
+from collections.abc import Callable
+from functools import partial
+
 from sqlmodel import Session
 
-from persistence import cancellation, counters, pauses, resend
+from persistence import cancellation, counters, parking, pauses, resend
 from persistence.database import Database
 from persistence.database import now as database_now
 from persistence.errors import IllegalTransitionError
@@ -26,26 +29,32 @@ def pause(database: Database, *, run_id: str, user_id: str | None) -> Run:
     with database.write() as session:
         pauses.shut(session)
         _mark(session, run_id, "paused_at = :now", "paused_at IS NULL AND cancelled_at IS NULL AND finished_at IS NULL", "paused")
-    moved = 1
-    while moved:
-        # Apart from the above: a dispatch may wait for the gate while it holds the user.
-        with database.write() as session:
-            counters.lock_users(session, [get(session, run_id=run_id, user_id=user_id).user_id])
-            moved = resend.take_back(session, run_id=run_id)
+    # Apart from the above: a dispatch may wait for the gate while it holds the user.
+    _repeat(database, partial(_take_back, run_id=run_id))
+    _repeat(database, partial(parking.park, run_id=run_id))
     with database.read() as session:
         return get(session, run_id=run_id, user_id=user_id)
 
 
-def resume(session: Session, *, run_id: str, user_id: str | None) -> Run:
+def _take_back(session: Session, *, run_id: str) -> int:
+    counters.lock_users(session, [get(session, run_id=run_id, user_id=None).user_id])
+    return resend.take_back(session, run_id=run_id)
+
+
+def resume(database: Database, *, run_id: str, user_id: str | None) -> Run:
     """Let a paused run go on.
 
     :param user_id: whose run it must be; None for anybody's.
     :raises NotFoundError: there is no such run.
     :raises IllegalTransitionError: it is not paused.
     """
-    get(session, run_id=run_id, user_id=user_id)
-    _mark(session, run_id, "paused_at = NULL", HELD_BACK, "resumed")
-    return get(session, run_id=run_id, user_id=user_id)
+    with database.write() as session:
+        # Whoever parks its jobs holds this lock, and has looked at the run behind it.
+        counters.lock_users(session, [get(session, run_id=run_id, user_id=user_id).user_id])
+        _mark(session, run_id, "paused_at = NULL", HELD_BACK, "resumed")
+    _repeat(database, partial(parking.unpark, run_id=run_id))
+    with database.read() as session:
+        return get(session, run_id=run_id, user_id=user_id)
 
 
 def _mark(session: Session, run_id: str, change: str, guard: str, word: str) -> None:
@@ -54,6 +63,13 @@ def _mark(session: Session, run_id: str, change: str, guard: str, word: str) -> 
     if not marked:
         found = get(session, run_id=run_id, user_id=None)
         raise IllegalTransitionError(f"the run is {found.status} and cannot be {word}")
+
+
+def _repeat(database: Database, step: Callable[[Session], int]) -> None:
+    moved = 1
+    while moved:
+        with database.write() as session:
+            moved = step(session)
 
 
 def cancel(database: Database, *, run_id: str, user_id: str | None) -> Run:
@@ -72,10 +88,7 @@ def cancel(database: Database, *, run_id: str, user_id: str | None) -> Run:
         counters.lock_users(session, [found.user_id])
         if get(session, run_id=run_id, user_id=user_id).status != RunStatus.CANCELLED:
             _mark(session, run_id, "cancelled_at = :now", "cancelled_at IS NULL AND finished_at IS NULL", "cancelled")
-    moved = 1
-    while moved:
-        with database.write() as session:
-            moved = cancel_rest(session, run_id=run_id)
+    _repeat(database, partial(cancel_rest, run_id=run_id))
     with database.read() as session:
         return get(session, run_id=run_id, user_id=user_id)
 

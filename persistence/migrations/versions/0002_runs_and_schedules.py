@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 _COUNTS = ("queued", "processing", "completed", "failed", "cancelled")
+_BLOCKED_BY = "blocked_by IN ('dependency', 'paused', 'retry', 'schedule')"
 _NOT_NEGATIVE = " AND ".join(f"{status} >= 0" for status in _COUNTS)
 
 
@@ -21,6 +22,9 @@ def upgrade() -> None:
     else:
         op.add_column("jobs", sa.Column("run_id", columns.Id(), nullable=True))
         op.add_column("jobs", sa.Column("run_group", sa.BigInteger(), nullable=True))
+        op.drop_constraint(op.f("ck_jobs_blocked_by"), "jobs")
+        op.create_check_constraint(op.f("ck_jobs_blocked_by"), "jobs", _BLOCKED_BY)
+    _index("ix_jobs_parked", "jobs", ["run_id"], "status = 'queued' AND blocked_by = 'paused'")
     _index("ix_jobs_run", "jobs", ["run_id", "id"], "run_id IS NOT NULL")
     _index("ix_jobs_run_finished", "jobs", ["run_id", "finished_at"], "run_id IS NOT NULL AND finished_at IS NOT NULL")
     op.create_table(
@@ -146,7 +150,7 @@ def _make_jobs_anew() -> None:
         sa.CheckConstraint(
             "(finished_at IS NULL) = (status IN ('queued', 'processing'))", name=op.f("ck_jobs_finished_when_final")
         ),
-        sa.CheckConstraint("blocked_by IN ('dependency', 'retry', 'schedule')", name=op.f("ck_jobs_blocked_by")),
+        sa.CheckConstraint(_BLOCKED_BY, name=op.f("ck_jobs_blocked_by")),
         sa.CheckConstraint("status IN ('cancelled', 'completed', 'failed', 'processing', 'queued')", name=op.f("ck_jobs_status")),
         sa.CheckConstraint("attempt >= 0 AND claim_no >= 0 AND dispatch_no >= 0", name=op.f("ck_jobs_counts")),
         sa.CheckConstraint("priority BETWEEN 0 AND 10", name=op.f("ck_jobs_priority")),

@@ -15,6 +15,7 @@ from persistence import (
     dependencies,
     dispatch,
     due,
+    parking,
     replays,
     rescue,
     resend,
@@ -132,7 +133,7 @@ class Crowd:
 
     def sweep(self, chance: random.Random, session: Any) -> None:
         """Do a step of the sweeper's."""
-        steps: list[Callable[[Any], Any]] = [rescue.rescue, due.promote, dependencies.settle, resend.take_back]
+        steps: list[Callable[[Any], Any]] = [rescue.rescue, due.promote, dependencies.settle, resend.take_back, parking.settle]
         chance.choice(steps)(session)
 
     def hold_run(self, chance: random.Random, session: Any) -> None:
@@ -141,9 +142,5 @@ class Crowd:
         if not runs:
             return
         chosen = chance.choice(runs)
-        act = chance.choice([run_control.pause, run_control.cancel, None])
-        if act is None:
-            run_control.resume(session, run_id=chosen, user_id=None)
-        else:
-            session.rollback()  # they have transactions of their own
-            act(self.database, run_id=chosen, user_id=None)
+        session.rollback()  # they have transactions of their own
+        chance.choice([run_control.pause, run_control.resume, run_control.cancel])(self.database, run_id=chosen, user_id=None)

@@ -20,6 +20,7 @@ from persistence import (
     dependencies,
     dispatch,
     due,
+    parking,
     pauses,
     rescue,
     resend,
@@ -224,7 +225,14 @@ def test_everything_at_once(database: Database) -> None:
         run(session, "UPDATE runs SET paused_at = NULL")
     for _ in range(100):
         with database.write() as session:
-            for step in (rescue.rescue, due.promote, dependencies.settle, resend.take_back, run_control.cancel_rest):
+            for step in (
+                rescue.rescue,
+                due.promote,
+                dependencies.settle,
+                resend.take_back,
+                parking.settle,
+                run_control.cancel_rest,
+            ):
                 step(session)
             for job in factories.take(session, last, limits={factories.TYPE: factories.TYPE}):
                 factories.finish(session, last, job, Ending.COMPLETED, result="1")

@@ -138,8 +138,8 @@ class Callers(Installation):
         run_id = self.open_runs()[place % len(self.open_runs())]
         before = self.row("runs", run_id).paused_at
         try:
-            with self.transaction() as session:
-                run_control.resume(session, run_id=run_id, user_id=None)
+            run_control.resume(self.database, run_id=run_id, user_id=None)
+            assert self.rows("SELECT 1 FROM jobs WHERE run_id = :run AND blocked_by = 'paused'", run=run_id) == []
         except IllegalTransitionError:
             assert before is None
 

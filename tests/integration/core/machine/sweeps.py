@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from persistence import dependencies, due, orphans, prune, rescue, resend, run_control, workers
+from persistence import dependencies, due, orphans, parking, prune, rescue, resend, run_control, workers
 from persistence.statements import run
 from tests.integration.core.machine.installation import KNOWN, STRANGE, Installation, let_time_pass
 from tests.integration.core.machine.step import rarely, step, when
@@ -63,6 +63,12 @@ class Sweeps(Installation):
         """Move dependants."""
         with self.transaction() as session:
             dependencies.settle(session)
+
+    @step(2, crash=rarely)
+    def park(self, crash: bool) -> None:
+        """Park what is in the lanes of paused runs, and put back what is parked for none."""
+        with self.transaction(crash=crash) as session:
+            parking.settle(session)
 
     @step(crash=rarely)
     def cancel_rest(self, crash: bool) -> None:
