@@ -22,12 +22,6 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         AND run_id IS NULL LIMIT {_CHUNK}""",
         **age,
     ).all()
-    # A run goes as a whole, so that until then its counters are those of its jobs.
-    run(
-        session,
-        f"UPDATE runs SET deleted_at = :now WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL",
-        **age,
-    )
     of_runs = run(
         session,
         f"""SELECT j.id FROM runs r JOIN jobs j ON j.run_id = r.id AND j.run_id IS NOT NULL
@@ -60,5 +54,12 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         session,
         f"""DELETE FROM runs WHERE {DELETED}
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = runs.id AND j.run_id IS NOT NULL)""",
+    )
+    # A run goes as a whole, so that until then its counters are those of its jobs. Last of all, as runs' rows are always locked:
+    # its jobs follow in the next chunk.
+    run(
+        session,
+        f"UPDATE runs SET deleted_at = :now WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL",
+        **age,
     )
     return len(deleted)
