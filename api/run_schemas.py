@@ -95,10 +95,8 @@ def counts_out(counts: dict[str, int]) -> CountsOut:
 
 def run_out(run: Run, by_model: dict[str, dict[str, int]] | None = None) -> RunOut:
     """Show a run."""
-    counts = run.counts
-    progress = RunProgressOut(total=run.total, percent=runs.percent(counts), **counts)
-    if by_model:
-        progress.by_model = {model: counts_out(counted) for model, counted in by_model.items()}
+    by: dict[str, CountsOut] = {model: counts_out(counted) for model, counted in (by_model or {}).items()}
+    progress = RunProgressOut(**msgspec.structs.asdict(counts_out(run.counts)), by_model=by or msgspec.UNSET)
     return RunOut(
         id=run.id,
         name=run.name,

@@ -6,7 +6,7 @@ one that the other wants. In a ledger's turn, which counts in several places, th
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -77,7 +77,7 @@ _COLUMNS = dict.fromkeys(COUNTED, "int")
 _SUMS = ", ".join(f"{status} = {{table}}.{status} + b.{status}" for status in COUNTED)
 
 
-def _write_runs(session: Session, changed: list[tuple[str, Mapping[str, int]]]) -> None:
+def _write_runs(session: Session, changed: Sequence[tuple[str, Mapping[str, int]]]) -> None:
     if len(changed) > 1 and session.get_bind().dialect.name == "postgresql":
         # An UPDATE takes its rows in no order that anybody promises.
         ids = Batch(session, "b", {"id": "uuid"}, [(run_id,) for run_id, _ in changed])

@@ -102,7 +102,7 @@ def _counts() -> list[sa.Column[int]]:
 
 
 def _index(name: str, table: str, names: list[str], where: str, *, unique: bool = False) -> None:
-    parts = [sa.literal_column(column) for column in names]
+    parts: list[sa.ColumnElement[object]] = [sa.literal_column(column) for column in names]
     op.create_index(name, table, parts, unique=unique, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
 
 

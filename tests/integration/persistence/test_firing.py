@@ -218,4 +218,5 @@ def test_many_at_once_fire_each_moment_once(database: Database) -> None:
         # The clock may have passed a full minute meanwhile.
         assert all(count in {1, 2} for count in counts)
         assert (fired, len(jobs(session))) == (sum(counts), sum(counts))
+    with database.read() as session:
         assert verify(session) == []
