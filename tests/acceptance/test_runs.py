@@ -99,7 +99,7 @@ def test_a_run_of_ten_thousand(greenroom: Served) -> None:
         ([{"key": "a", "depends_on": ["b"]}, {"key": "b", "depends_on": ["a"]}], "depends_on"),
         ([{"key": "a"}, {"depends_on": ["b"]}], "jobs[1].depends_on"),
         ([{"key": "a"}, {"key": "a"}], "jobs[1].key"),
-        ([{}, {"type": "nobody.knows"}], "jobs[1]"),
+        ([{}, {"type": "nobody.knows"}], "jobs[1].type"),
         ([{}, {"type": ADD, "payload": {"a": "x"}}], "jobs[1].payload.a"),
         ([{"tags": ["x\ny"]}], "jobs[0].tags[0]"),
         ([], "jobs"),
