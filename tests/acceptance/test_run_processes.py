@@ -44,6 +44,7 @@ def database(database_url: str) -> Iterator[Database]:
 def up(database_url: str, tmp_path: Path) -> Iterator[Up]:
     """Start an installation with two worker processes."""
     up = Up(tmp_path / "one", DATABASE_URL=database_url, LEASE_SECONDS="3", HEARTBEAT_SECONDS="1", SWEEP_SECONDS="1")
+    up.wait_for("Greenroom is running.")
     yield up
     up.close()
 
