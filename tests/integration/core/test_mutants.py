@@ -82,10 +82,6 @@ MUTANTS = {
     "dependants are forgotten": Mutant("blocked_by = 'dependency' AND (EXISTS", "WHERE", "WHERE 1 = 0 AND"),
     "progress by an old claim": Mutant("progress_percent = b.", "AND jobs.claim_no = b.claim_no"),
     "no dead letter": Mutant("INSERT INTO dead_letters", "WHERE", "WHERE 1 = 0 AND"),
-    "through a run's pause": Mutant("UNION ALL SELECT name", "FROM runs WHERE", "FROM runs WHERE 1 = 0 AND"),
-    "a run is counted without its end": Mutant("UPDATE runs SET total", "completed = runs.completed + b.completed,"),
-    "a run's tags are not counted": Mutant("UPDATE run_groups", "processing = run_groups.processing + b.processing,"),
-    "a replay before its parent": Mutant("attempt = 0, rescues = 0", "THEN 'dependency' END", "THEN NULL END"),
     "a slot is pruned away": Mutant("DELETE FROM jobs", "AND NOT slot"),
 }
 
