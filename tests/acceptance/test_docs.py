@@ -260,8 +260,7 @@ def test_runs_and_schedules(house: Callable[..., House]) -> None:
     home.run(begin)
     assert '"by":{"large":' in home.run(watch_it)
     assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
-    told = home.run(*blocks(SCHEDULES, "sh"))
-    assert '"timezone":"Europe/Berlin"' in told
+    assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
     assert '"paused":true,"next_at":null' in told
 
 
