@@ -38,6 +38,7 @@ from persistence import cancellation, dependencies, files, job_lists, job_views
 from persistence.admission import Admitted, Submission, Unit
 from persistence.database import Database
 from persistence.errors import ValidationError
+from persistence.ids import is_id
 from persistence.job_lists import Filters
 from persistence.ledger import Ledger
 from persistence.states import FINAL, Status
@@ -152,9 +153,9 @@ def list_jobs(
 ) -> Page[JobOut]:
     """List jobs, newest first; a page of large jobs may end before its limit."""
     before = after(cursor, caller)
-    if run is not None:  # no job belongs to a run yet
+    if run is not None and not is_id(run):  # nothing can have it
         return Page([], None)
-    filters = Filters(status, kind, tag)
+    filters = Filters(status, kind, tag, run)
     with database.read() as session:
         ids, more = job_lists.ids(session, user_id=caller.sees, filters=filters, before=before, limit=limit)
         views = job_views.of(session, job_ids=ids, user_id=caller.sees)

@@ -189,7 +189,7 @@ def job_out(view: JobView) -> JobOut:
         started_at=job.started_at,
         finished_at=job.finished_at,
         worker=job.worker_id,
-        run=None,
+        run=job.run_id,
         tags=job.tags.split("\n") if job.tags else [],
         files=[FileOut(file.name, file.media_type, file.bytes) for file in view.files],
         user=job.user_id,

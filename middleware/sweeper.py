@@ -9,7 +9,7 @@ import structlog
 
 from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
-from persistence import dependencies, due, orphans, prune, rescue, resend, sweeps, workers
+from persistence import dependencies, due, firing, orphans, parking, prune, rescue, resend, run_control, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
 
 _PRUNE_EVERY_SECONDS = 30.0
@@ -79,6 +79,9 @@ class Sweeper:
         moved = self._repeat(rescue.rescue)
         moved += self._repeat(dependencies.settle)
         moved += self._repeat(due.promote)
+        moved += self._repeat(firing.fire)
+        moved += self._repeat(parking.settle)
+        self._repeat(run_control.cancel_rest)
         moved += self._resend()
         self._fail_unknown_types()
         if time.monotonic() >= self._next_prune:

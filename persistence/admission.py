@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence import copying, counters, positions
+from persistence import copying, counters, positions, run_admission
 from persistence.batches import Batch, among, many
 from persistence.database import as_instant
 from persistence.errors import ConcurrentJobLimitError, GreenroomError, IdempotencyMismatchError, ValidationError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
+from persistence.runs import NewRun
 from persistence.statements import later, run
 from persistence.states import WaitingFor
 
@@ -49,6 +50,8 @@ class Unit:
     """What is admitted whole or not at all: one request's jobs.
 
     :param at_the_door: whether the user's limit is asked; follow-ups of an admitted job are never turned away.
+    :param run: a new run that these are the jobs of.
+    :param run_id: a run that there is, and that these join.
     """
 
     user_id: str
@@ -56,6 +59,8 @@ class Unit:
     idempotency_key: str | None = None
     request_hash: str | None = None
     at_the_door: bool = True
+    run: NewRun | None = None
+    run_id: str | None = None
 
 
 def delayed(submission: Submission, until: datetime) -> Submission:
@@ -92,6 +97,8 @@ _ROW = {
     "subject": "uuid",
     "idempotency_key": "text",
     "request_hash": "text",
+    "run_id": "uuid",
+    "run_group": "bigint",
 }
 
 
@@ -169,7 +176,8 @@ def _known_ids(session: Session, units: Sequence[Unit]) -> set[str]:
 
 
 def _unknown_parents(session: Session, unit: Unit) -> str | None:
-    wanted = {parent for submission in unit.submissions for parent in submission.depends_on}
+    own = {submission.id for submission in unit.submissions}
+    wanted = {parent for submission in unit.submissions for parent in submission.depends_on} - own
     if not wanted:
         return None
     rows = run(
@@ -202,6 +210,7 @@ def _insert(session: Session, fresh: Iterable[tuple[Unit, Admitted]], now: Any) 
     moment = as_instant(now)
     for unit, admitted in fresh:
         change.unfinished(unit.user_id, len(admitted.ids))
+        run_admission.enter(session, unit.user_id, unit.submissions, new=unit.run, joined=unit.run_id, change=change, now=now)
         for asked in unit.submissions:
             rows.append(_row(unit, asked, moment))
             tags += [(unit.user_id, tag, asked.id) for tag in dict.fromkeys(asked.tags)]
@@ -220,9 +229,10 @@ def _insert_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> N
     insert = f"""INSERT INTO jobs (
             id, user_id, type, queue, status, blocked_by, priority, payload, tags, progress_percent, attempt,
             max_attempts, rescues, claim_no, dispatch_no, resends, seq, slot, charge, run_after, created_at, subject,
-            idempotency_key, request_hash)
+            idempotency_key, request_hash, run_id, run_group)
         SELECT b.id, b.user_id, b.type, b.queue, 'queued', b.blocked_by, b.priority, b.payload, b.tags, 0, 0,
-            b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject, b.idempotency_key, b.request_hash
+            b.max_attempts, 0, 0, 0, 0, 1, false, 0, b.run_after, :now, b.subject, b.idempotency_key, b.request_hash,
+            b.run_id, b.run_group
         FROM {batch.sql} WHERE true"""
     trail = "INSERT INTO transitions (job_id, user_id, seq, to_status, attempt, claim_no, at)"
     if session.get_bind().dialect.name == "postgresql":
@@ -275,6 +285,8 @@ def _row(unit: Unit, asked: Submission, now: datetime | None) -> tuple[Any, ...]
         asked.subject,
         unit.idempotency_key,
         unit.request_hash,
+        run_id := unit.run.id if unit.run else unit.run_id,
+        run_admission.group_of(asked.tags) if run_id else None,
     )
 
 

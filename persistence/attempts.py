@@ -1,13 +1,13 @@
 """An attempt's beginning and end: the claim on a message, and the outcome behind the fence."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgspec
 from sqlmodel import Session
 
-from persistence import admission, dead_letters, transitions
+from persistence import admission, dead_letters, runs, transitions
 from persistence.batches import Batch, flag, word
 from persistence.counters import Change, LockedUsers, lock_users
 from persistence.dispatch import RETURNED, Taken, taken_from
@@ -113,6 +113,10 @@ def claim(
     claims = {(taken.id, taken.dispatch_no): taken for taken in map(taken_from, rows)}
     for message in claims.keys() & set(ahead):
         claims[message] = msgspec.structs.replace(claims[message], ahead=True)
+    change = Change()
+    for taken in claims.values():
+        change.moved(taken.run_id, taken.run_group, Status.QUEUED, Status.PROCESSING)
+    change.write(session)
     return claims
 
 
@@ -157,18 +161,22 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
             progress_percent = CASE WHEN b.status = 'completed' THEN 100 ELSE jobs.progress_percent END
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.worker_id = :worker
         AND {word("jobs.status")} = 'processing' AND {flag("jobs.slot")} = 1""",
-        "jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by",
+        "jobs.id, jobs.claim_no, jobs.user_id, jobs.slot_limit, jobs.charge, jobs.blocked_by, jobs.run_id, jobs.run_group",
         batch=batch,
         step=transitions.Step(Status.PROCESSING, now, is_told=True),
         worker=worker_id,
     )
     change = Change()
     done: list[Outcome] = []
-    for job_id, claim_no, user_id, limit, charge, blocked_by in rows:
+    run_of: dict[str, str] = {}
+    for job_id, claim_no, user_id, limit, charge, blocked_by, run_id, group in rows:
         outcome, user = by_claim.pop((str(job_id), claim_no)), str(user_id)
         done.append(outcome)
         change.held(user, -1, limit)
         change.clock(user, outcome.seconds / users.rows[user].weight - charge)
+        if run_id is not None:
+            change.moved(run_id, group, Status.PROCESSING, _STATUS[outcome.ending])
+            run_of[outcome.job_id] = str(run_id)
         if _STATUS[outcome.ending] in FINAL:
             change.unfinished(user, -1)
         elif blocked_by is None:
@@ -177,7 +185,7 @@ def finish(session: Session, worker_id: str, outcomes: Sequence[Outcome], users:
         _release(session, list(by_claim.values()), users, change)
     change.write(session)
     dead_letters.bury(session, [o for o in done if o.ending is Ending.FAILED], now=now)
-    _follow_up(session, done)
+    _follow_up(session, done, run_of)
     for outcome in done:
         for effect in outcome.effects:
             effect(session)
@@ -245,9 +253,14 @@ def _release(session: Session, refused: Sequence[Outcome], users: LockedUsers, c
         change.clock(user, claims[str(job_id), claim_no] / users.rows[user].weight - charge)
 
 
-def _follow_up(session: Session, done: Sequence[Outcome]) -> None:
+def _follow_up(session: Session, done: Sequence[Outcome], run_of: Mapping[str, str]) -> None:
+    """Admit follow-ups, to the run of the job that they follow; a run that was cancelled meanwhile takes none."""
+    leading = [outcome for outcome in done if outcome.follow_ups]
+    over = runs.cancelled(session, {run_of[o.job_id] for o in leading if o.job_id in run_of})
     units = [
-        admission.Unit(outcome.user_id, list(outcome.follow_ups), at_the_door=False) for outcome in done if outcome.follow_ups
+        admission.Unit(outcome.user_id, list(outcome.follow_ups), at_the_door=False, run_id=run_of.get(outcome.job_id))
+        for outcome in leading
+        if run_of.get(outcome.job_id) not in over
     ]
     if units:
         for answer in admission.submit(session, units):

@@ -60,8 +60,8 @@ def cancel_many(
     lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE"
     rows = run(
         session,
-        f"""SELECT id, user_id, status, slot, slot_limit, charge, blocked_by FROM jobs WHERE id {among(session, "ids")} {mine}
-        AND status IN ('queued', 'processing') ORDER BY id {lock}""",
+        f"""SELECT id, user_id, status, slot, slot_limit, charge, blocked_by, run_id, run_group FROM jobs
+        WHERE id {among(session, "ids")} {mine} AND status IN ('queued', 'processing') ORDER BY id {lock}""",
         ids=many(session, job_ids),
         **owner,
     ).all()
@@ -81,6 +81,7 @@ def cancel_many(
         user = str(job.user_id)
         moved[Status(job.status)].append(str(id_))
         change.unfinished(user, -1)
+        change.moved(job.run_id, job.run_group, Status(job.status), Status.CANCELLED)
         if job.status == Status.PROCESSING:
             continue
         if job.slot:

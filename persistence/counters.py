@@ -11,7 +11,10 @@ from sqlmodel import Session
 from persistence.batches import Batch, among, many
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
+from persistence.run_counters import Tally
+from persistence.run_counters import write as write_runs
 from persistence.statements import later, roll_back, run
+from persistence.states import Status
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -121,11 +124,12 @@ def check_known(session: Session, ids: set[str]) -> None:
 
 
 class Change:
-    """What a transaction adds to the counters, summed up and written once a user and once a type limit."""
+    """What a transaction adds to the counters, summed up and written once a user, once a type limit and once a run."""
 
     def __init__(self) -> None:
         self._users: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
         self._limits: defaultdict[str, int] = defaultdict(int)
+        self._runs = Tally()
 
     def unfinished(self, user_id: str, count: int) -> None:
         """Add to the user's queued and processing jobs."""
@@ -145,8 +149,13 @@ class Change:
         """Add to the user's fair-order clock, in seconds of work per weight."""
         self._users[user_id][3] += seconds
 
+    def moved(self, run_id: object, group: int | None, before: Status | None, after: Status) -> None:
+        """Count a job that went from one status to another for its run, if it has one."""
+        if run_id is not None:
+            self._runs.move(run_id, group, before, after)
+
     def write(self, session: Session) -> None:
-        """Write the sums; users first, then limits, both in order."""
+        """Write the sums; users first, then limits, then runs, all in order."""
         if self._users:
             rows = [(user_id, *self._users[user_id]) for user_id in sorted(self._users)]
             columns = {"id": "uuid", "unfinished": "int", "held": "int", "ready": "int", "clock": "float8"}
@@ -172,6 +181,8 @@ class Change:
                 f"UPDATE type_limits SET held = type_limits.held + b.held FROM {batch.sql} WHERE type_limits.name = b.name",
                 **batch.parameters,
             )
+        if self._runs:
+            write_runs(session, self._runs)
 
 
 _FLOOR = "coalesce((SELECT min(w.vtime) FROM users w WHERE w.ready > 0), (SELECT max(w.vtime) FROM users w), 0)"

@@ -1,20 +1,27 @@
-"""Dependencies: jobs that wait for others are let go once all of those have completed, and cancelled once one cannot."""
+"""Dependencies: jobs that wait for others are let go once all of those have completed.
+
+Once one of them cannot complete any more, they are cancelled, unless their run says that they fail, too, or go on without it.
+"""
 
 from collections.abc import Sequence
 
 from sqlmodel import Session
 
-from persistence import cancellation, counters
+from persistence import cancellation, counters, unstarted
 from persistence.batches import among, many
 from persistence.jobs import DEPENDANT
 from persistence.statements import run
 
-_UNFINISHED_PARENT = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-    WHERE d.job_id = jobs.id AND p.status <> 'completed')"""
-_LOST_PARENT = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-    WHERE d.job_id = jobs.id AND p.status IN ('failed', 'cancelled'))"""
+_PARENT = "SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id WHERE d.job_id = jobs.id AND"
+_GOES_ON = "EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run_id AND r.on_failure = 'continue')"
+# In a run whose jobs go on without those that have failed, a parent that has ended is as good as one that has completed.
+UNFINISHED_PARENT = f"""EXISTS ({_PARENT} p.status <> 'completed' AND (p.status IN ('queued', 'processing') OR NOT {_GOES_ON}))"""
+_LOST_PARENT = f"(EXISTS ({_PARENT} p.status IN ('failed', 'cancelled')) AND NOT {_GOES_ON})"
+_FAILED_PARENT = """(SELECT p.id FROM dependencies d JOIN jobs p ON p.id = d.parent_id JOIN runs r ON r.id = jobs.run_id
+    WHERE d.job_id = jobs.id AND p.status = 'failed' AND r.on_failure = 'fail' LIMIT 1)"""
 
 REASON = "dependency failed"
+DEPENDENCY_FAILED = "DependencyFailed"
 
 
 def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequence[str] | None = None) -> int:
@@ -32,7 +39,7 @@ def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequen
     )
     rows = run(
         session,
-        f"""SELECT id, user_id FROM jobs WHERE {of_these} {DEPENDANT} AND ({_LOST_PARENT} OR NOT {_UNFINISHED_PARENT})
+        f"""SELECT id, user_id FROM jobs WHERE {of_these} {DEPENDANT} AND ({_LOST_PARENT} OR NOT {UNFINISHED_PARENT})
         ORDER BY id LIMIT :limit""",
         limit=limit,
         **({} if parents is None else {"parents": many(session, parents)}),
@@ -44,7 +51,7 @@ def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequen
     freed = run(
         session,
         f"""UPDATE jobs SET blocked_by = CASE WHEN run_after > :now THEN 'schedule' END
-        WHERE id {among(session, "ids")} AND {DEPENDANT} AND NOT {_UNFINISHED_PARENT} RETURNING id, user_id, blocked_by""",
+        WHERE id {among(session, "ids")} AND {DEPENDANT} AND NOT {UNFINISHED_PARENT} RETURNING id, user_id, blocked_by""",
         ids=many(session, ids),
         now=users.now,
     ).all()
@@ -55,8 +62,25 @@ def settle(session: Session, *, limit: int = cancellation.CHUNK, parents: Sequen
     change.write(session)
     lost = run(
         session,
-        f"SELECT id FROM jobs WHERE id {among(session, 'ids')} AND {DEPENDANT} AND {_LOST_PARENT}",
+        f"""SELECT id, {_FAILED_PARENT} AS failed_parent FROM jobs WHERE id {among(session, "ids")} AND {DEPENDANT}
+        AND {_LOST_PARENT}""",
         ids=many(session, ids),
     ).all()
-    cancelled = cancellation.cancel_many(session, job_ids=[str(row.id) for row in lost], user_id=None, reason=REASON)
-    return len(freed) + len(cancelled)
+    messages = {
+        str(row.id): f"the job {row.failed_parent}, which this one depends on, has failed"
+        for row in lost
+        if row.failed_parent is not None
+    }
+    failed = 0
+    if messages:
+        failed = unstarted.fail(
+            session,
+            messages,
+            users,
+            guard="blocked_by = 'dependency'",
+            kind=DEPENDENCY_FAILED,
+            place="",
+            reason=REASON,
+        )
+    others = [str(row.id) for row in lost if row.failed_parent is None]
+    return len(freed) + failed + len(cancellation.cancel_many(session, job_ids=others, user_id=None, reason=REASON))

@@ -67,6 +67,8 @@ class Taken(msgspec.Struct, frozen=True):
     rescues: int
     subject: str | None
     ahead: bool = False
+    run_id: str | None = None
+    run_group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ _CLAIM = """status = 'processing', slot = true, slot_limit = b.slot_limit, charg
 _SEND = """slot = true, slot_limit = b.slot_limit, charge = b.charge, dispatch_no = jobs.dispatch_no + 1, resends = 0,
     dispatched_at = :now, worker_id = NULL"""
 RETURNED = """jobs.id, jobs.user_id, jobs.type, jobs.queue, jobs.priority, jobs.payload, jobs.attempt, jobs.max_attempts,
-    jobs.claim_no, jobs.dispatch_no, jobs.rescues, jobs.subject"""
+    jobs.claim_no, jobs.dispatch_no, jobs.rescues, jobs.subject, jobs.run_id, jobs.run_group"""
 
 
 def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode: Mode, now: Any) -> list[Taken]:
@@ -204,13 +206,16 @@ def _mark(session: Session, chosen: Mapping[str, _Choice], wanted: Wanted, mode:
         change.ready(job.user_id, -1)
         change.held(job.user_id, 1, choice.limit)
         change.clock(job.user_id, choice.charge)
+        if claims:
+            change.moved(job.run_id, job.run_group, Status.QUEUED, Status.PROCESSING)
     change.write(session)
     return [taken[job_id] for job_id in chosen if job_id in taken]
 
 
 def taken_from(row: Any) -> Taken:
     """Make the record of a job from a row of the columns `RETURNED`."""
-    job_id, user_id, kind, queue, priority, payload, attempt, max_attempts, claim_no, dispatch_no, rescues, subject = row
+    job_id, user_id, kind, queue, priority, payload, attempt, max_attempts, claim_no, dispatch_no, rescues, *places = row
+    subject, run_id, group = places
     return Taken(
         str(job_id),
         str(user_id),
@@ -224,4 +229,6 @@ def taken_from(row: Any) -> Taken:
         dispatch_no,
         rescues,
         None if subject is None else str(subject),
+        run_id=None if run_id is None else str(run_id),
+        run_group=group,
     )

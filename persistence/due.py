@@ -6,6 +6,7 @@ from persistence import counters
 from persistence.batches import among, many
 from persistence.database import as_instant
 from persistence.database import now as database_now
+from persistence.schedules import ACTIVE
 from persistence.statements import run
 
 _CHUNK = 500
@@ -40,10 +41,16 @@ def promote(session: Session) -> int:
 
 
 def seconds_to_next(session: Session) -> float | None:
-    """Tell how long it is until the next job is due, by the database's clock; None when nothing waits for a moment."""
-    earliest = as_instant(run(session, f"SELECT min(run_after) FROM jobs WHERE {_NOT_DUE}").scalar_one())
-    if earliest is None:
+    """Tell how long it is until the next job or schedule is due, by the database's clock; None when none is."""
+    moments = run(
+        session,
+        f"""SELECT (SELECT min(run_after) FROM jobs WHERE {_NOT_DUE}) AS job,
+            (SELECT min(due_at) FROM schedules WHERE {ACTIVE}) AS schedule""",
+    ).one()
+    waiting = [moment for moment in map(as_instant, moments) if moment is not None]
+    if not waiting:
         return None
+    earliest = min(waiting)
     moment = as_instant(database_now(session))
     assert moment is not None  # noqa: S101 - a clock always answers
     return max(0.0, (earliest - moment).total_seconds())

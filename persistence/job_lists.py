@@ -20,6 +20,7 @@ class Filters:
     status: Status | None = None
     type: str | None = None
     tag: str | None = None
+    run: str | None = None
 
 
 def ids(session: Session, *, user_id: str | None, filters: Filters, before: str | None, limit: int) -> tuple[list[str], bool]:
@@ -32,11 +33,14 @@ def ids(session: Session, *, user_id: str | None, filters: Filters, before: str 
     parameters: dict[str, Any] = {"limit": limit + 1}
     if before is not None:
         parameters["before"] = before
-    for name in ("status", "type", "tag"):
+    for name in ("status", "type", "tag", "run"):
         if (value := getattr(filters, name)) is not None:
             parameters[name] = str(value)
     if user_id is not None:
         parameters["user"] = user_id
+    if filters.run is not None:
+        source = _of_run(filters, before, is_owned=user_id is not None)
+    elif user_id is not None:
         source = _of_user(filters, before, owner=":user")
     elif filters == Filters():
         source = f"SELECT id FROM jobs {'WHERE id < :before' if before else ''} ORDER BY id DESC LIMIT :limit"
@@ -79,6 +83,18 @@ def _of_user(filters: Filters, before: str | None, *, owner: str) -> str:
         for status in Status
     )
     return f"SELECT id FROM ({parts}) AS newest {end.format('id')}"
+
+
+def _of_run(filters: Filters, before: str | None, *, is_owned: bool) -> str:
+    conditions = ["k.run_id = :run AND k.run_id IS NOT NULL"]
+    conditions += [f"k.{column} = :{column}" for column in ("status", "type") if getattr(filters, column) is not None]
+    if is_owned:
+        conditions.append("k.user_id = :user")
+    if before is not None:
+        conditions.append("k.id < :before")
+    if filters.tag is not None:
+        conditions.append("EXISTS (SELECT 1 FROM tags t WHERE t.user_id = k.user_id AND t.tag = :tag AND t.job_id = k.id)")
+    return f"SELECT k.id FROM jobs k WHERE {' AND '.join(conditions)} ORDER BY k.id DESC LIMIT :limit"
 
 
 def _of_everybody(session: Session, of_user: str) -> str:

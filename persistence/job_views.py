@@ -203,7 +203,7 @@ def _completed(session: Session, rows: Sequence[Any], placed: Mapping[str, int] 
     queued = [view for view in views if view.job.status == Status.QUEUED]
     if not queued and not with_files:
         return views
-    closed = pauses.active(session) if queued and rows[0][6] else []
+    closed = pauses.in_force(session) if queued and (rows[0][6] or any(view.job.run_id for view in queued)) else []
     limits: dict[str, bool] = {}
     if queued and rows[0][7]:
         found = run(session, "SELECT name, held, max_held FROM type_limits")
@@ -227,7 +227,7 @@ def _reason(view: JobView, closed: Sequence[pauses.Scope], limits: Mapping[str, 
     job = view.job
     if job.blocked_by is not None:
         return WaitingFor(job.blocked_by)
-    if any(scope.covers(type=job.type, user_id=job.user_id, queue=job.queue) for scope in closed):
+    if any(scope.covers(type=job.type, user_id=job.user_id, queue=job.queue, run_id=job.run_id) for scope in closed):
         return WaitingFor.PAUSED
     if job.slot:
         return WaitingFor.WORKER

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from persistence import tables
@@ -15,6 +15,8 @@ LOWEST_PRIORITY, DEFAULT_PRIORITY, HIGHEST_PRIORITY = 0, 5, 10
 IN_LANE = "status = 'queued' AND blocked_by IS NULL AND NOT slot"
 NOT_DUE = "status = 'queued' AND blocked_by IN ('schedule', 'retry')"
 DISPATCHED = "status = 'queued' AND slot"
+PARKED = "status = 'queued' AND blocked_by = 'paused'"
+OF_RUN = "run_id IS NOT NULL"
 DEPENDANT = "status = 'queued' AND blocked_by = 'dependency'"
 
 
@@ -28,7 +30,8 @@ class Job(SQLModel, table=True):
     """A durable row for one piece of work.
 
     `slot` is the flag of the slot that the job holds and `slot_limit` the type limit that was taken with it; `blocked_by`
-    is what keeps a queued job out of its lane; `charge` is what its user's clock was advanced by when the slot was taken.
+    is what keeps a queued job out of its lane; `charge` is what its user's clock was advanced by when the slot was taken;
+    `run_group` is the number of its run's counters by tags, for a job of a run that has any.
     """
 
     __tablename__ = "jobs"
@@ -45,6 +48,9 @@ class Job(SQLModel, table=True):
         _partial("ix_jobs_slots", "worker_id", where="slot"),
         _partial("ix_jobs_subject", "subject", where="subject IS NOT NULL"),
         _partial("ix_jobs_finished", "finished_at", where="finished_at IS NOT NULL"),
+        _partial("ix_jobs_parked", "run_id", where=PARKED),
+        _partial("ix_jobs_run", "run_id", "id", where=OF_RUN),
+        _partial("ix_jobs_run_finished", "run_id", "finished_at", where=f"{OF_RUN} AND finished_at IS NOT NULL"),
         _partial(
             "uq_jobs_idempotency_key",
             "user_id",
@@ -89,6 +95,9 @@ class Job(SQLModel, table=True):
     subject: str | None = tables.id_column(nullable=True)
     idempotency_key: str | None = Field(default=None, max_length=255)
     request_hash: str | None = Field(default=None, max_length=64)
+    # No foreign key: its check would lock the run's row for each job, and runs go after their jobs anyway.
+    run_id: str | None = tables.id_column(nullable=True)
+    run_group: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
 
 
 class Tag(SQLModel, table=True):

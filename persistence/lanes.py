@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from persistence import pauses
 from persistence.batches import Batch, among, many, word
+from persistence.runs import HELD_BACK
 from persistence.statements import run
 
 # Each user's share of what is looked at: twice the even share, so that the fair order has something to choose from.
@@ -42,7 +43,7 @@ class Filters:
         ]
         self.parameters: dict[str, Any] = {"queues": many(session, sorted(queues)), "types": many(session, list(types))}
         for number, pause in enumerate(closed):
-            if pause.is_type:
+            if pause.is_type or pause.run_id:
                 continue
             words = []
             for column, value in (("type", pause.type), ("user_id", pause.user_id), ("queue", pause.queue)):
@@ -50,6 +51,9 @@ class Filters:
                     words.append(f"j.{column} = :pause_{column}_{number}")
                     self.parameters[f"pause_{column}_{number}"] = value
             conditions.append(f"NOT ({' AND '.join(words)})")
+        if held_back := [pause.run_id for pause in closed if pause.run_id]:
+            conditions.append(f"(j.run_id IS NULL OR NOT j.run_id {among(session, 'held_back')})")
+            self.parameters["held_back"] = many(session, held_back)
         self.sql = " AND ".join(conditions)
 
 
@@ -73,7 +77,8 @@ def gates(session: Session, queues: Collection[str] = ()) -> Gates:
     :param queues: of which the windows are wanted. A window is twice what the live workers of a queue can work on, less what
         is on its way: more than that would only decide the order too early.
     """
-    sql = """SELECT 'pause', type, user_id, queue, 0 FROM pauses
+    sql = f"""SELECT 'pause', type, user_id, queue, 0 FROM pauses
+        UNION ALL SELECT 'run', CAST(id AS varchar), '', '', 0 FROM runs WHERE {HELD_BACK}
         UNION ALL SELECT 'limit', name, '', '', greatest(max_held - held, 0) FROM type_limits"""
     parameters = {}
     if queues:
@@ -86,6 +91,8 @@ def gates(session: Session, queues: Collection[str] = ()) -> Gates:
         match kind:
             case "pause":
                 found.closed.append(pauses.Scope(name, user_id, queue))
+            case "run":
+                found.closed.append(pauses.Scope(run_id=name))
             case "limit":
                 found.room_of[name] = number
             case "worker":

@@ -14,17 +14,17 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
-from persistence import admission, attempts, counters, dependencies, dispatch, due
+from persistence import admission, attempts, counters, dependencies, dispatch, due, firing
 from persistence.database import Database, is_repeatable
 from persistence.errors import DatabaseUnavailableError
 from persistence.inbox import Inbox
+from persistence.run_counters import hold_back, write_held_back
 from persistence.statements import commit, puts_off, spare_the_disk
 from persistence.turn import Call, Done, Message, Request, Source, Turn, refuse, wait_for
 from persistence.wakeup import announce
 
 _ROUNDS_BEFORE_WAITING = 3
-_IDLE_SECONDS, _DUE_EVERY_SECONDS = 0.25, 0.05
-_FEW = 8
+_IDLE_SECONDS, _DUE_EVERY_SECONDS, _FEW = 0.25, 0.05, 8
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 log = structlog.get_logger(__name__)
@@ -208,7 +208,7 @@ class Ledger:
         promotes = looks and self.worker_id is not None and time.monotonic() >= self._next_due
         if not turn and wanted is None and not promotes:
             return
-        session = self._session = self._session or puts_off(self._database.session())
+        session = self._session = self._session or hold_back(puts_off(self._database.session()))
         done = self._write_entries(session, turn)
         holds = bool(turn) or (promotes and self._promote(session))  # it may have locked users, and must not wait for others
         taken = []
@@ -220,6 +220,7 @@ class Ledger:
             entry.repeated = True
         if self._announces and done.written.submissions:
             announce(session)
+        write_held_back(session)
         commit(session)
         if promotes:
             self._finished = []
@@ -268,7 +269,7 @@ class Ledger:
     def _promote(self, session: Session) -> bool:
         if self._finished:
             dependencies.settle(session, parents=self._finished)
-        promoted = due.promote(session)
+        promoted = due.promote(session) + firing.fire(session)
         soonest = due.seconds_to_next(session)
         wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)
         self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
@@ -296,5 +297,4 @@ class Ledger:
     def _roll_back(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            # The connection may be what is broken: it goes back to the pool, which looks before it lends it again.
-            session.close()
+            session.close()  # its connection may be what is broken: the pool looks before it lends it again

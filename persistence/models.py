@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, transitions, users, workers
+from persistence import books, dead_letters, files, jobs, keys, runs, schedules, transitions, users, workers
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -21,4 +21,7 @@ TABLES = (
     workers.TypeLimit,
     workers.Pause,
     books.Book,
+    runs.Run,
+    runs.RunGroup,
+    schedules.Schedule,
 )

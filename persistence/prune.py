@@ -4,6 +4,7 @@ from sqlmodel import Session
 
 from persistence.batches import among, many
 from persistence.database import now as database_now
+from persistence.runs import DELETED, OVER
 from persistence.statements import run
 
 _CHUNK = 500
@@ -19,12 +20,17 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
     """
     # Locked in a statement of their own: whoever makes a job wait for one of them now is seen by the next one, or comes too late.
     lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE OF jobs SKIP LOCKED"
+    age = {"now": database_now(session), "age": -older_than_seconds}
     old = run(
         session,
         f"""SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < moment_after(:now, :age) AND NOT slot
-        AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
-        now=database_now(session),
-        age=-older_than_seconds,
+        AND run_id IS NULL AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
+        **age,
+    ).all()
+    of_runs = run(
+        session,
+        f"""SELECT jobs.id FROM runs r JOIN jobs ON jobs.run_id = r.id AND jobs.run_id IS NOT NULL
+        WHERE r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
     ).all()
     unwanted = run(
         session,
@@ -32,7 +38,7 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         WHERE b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
         LIMIT {_CHUNK} {lock}""",
     ).all()
-    ids = many(session, [str(row.id) for row in (*old, *unwanted)])
+    ids = many(session, [str(row.id) for row in (*old, *unwanted, *of_runs)])
     deleted = run(
         session,
         f"""DELETE FROM jobs WHERE id {among(session, "ids")} AND finished_at IS NOT NULL AND NOT slot AND NOT {_AWAITED}
@@ -50,5 +56,17 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         session,
         """DELETE FROM books WHERE deleted_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.subject = books.id AND j.subject IS NOT NULL)""",
+    )
+    run(
+        session,
+        f"""DELETE FROM runs WHERE {DELETED}
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = runs.id AND j.run_id IS NOT NULL)""",
+    )
+    # A run goes as a whole, so that until then its counters are those of its jobs. Last of all, as runs' rows are always locked:
+    # its jobs follow in the next chunk.
+    run(
+        session,
+        f"UPDATE runs SET deleted_at = :now WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL",
+        **age,
     )
     return len(deleted)

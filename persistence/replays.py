@@ -11,6 +11,7 @@ from persistence import counters, transitions
 from persistence.admission import RETRY_AFTER_SECONDS
 from persistence.batches import Batch, among, many
 from persistence.dead_letters import DeadLetter, get
+from persistence.dependencies import UNFINISHED_PARENT
 from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError
 from persistence.statements import run
 from persistence.states import Status
@@ -41,7 +42,7 @@ def replay(session: Session, *, letter_id: str, user_id: str | None, payload: st
     :returns: the job's id.
     :raises NotFoundError: there is no such dead letter.
     :raises ConcurrentJobLimitError: the user's tier has no room for one more unfinished job.
-    :raises IllegalTransitionError: the job is not failed any more, or failed again since.
+    :raises IllegalTransitionError: the job is not failed any more, or failed again since, or its run was cancelled.
     """
     letter = get(session, letter_id=letter_id, user_id=user_id)
     users = counters.lock_users(session, [letter.user_id])
@@ -56,9 +57,8 @@ def replay(session: Session, *, letter_id: str, user_id: str | None, payload: st
     user = users.rows[letter.user_id]
     if user.unfinished >= user.max_active:
         raise ConcurrentJobLimitError(limit=user.max_active, retry_after=RETRY_AFTER_SECONDS)
-    if not _requeue(session, [letter], payload):
-        raise IllegalTransitionError("the job of this dead letter is not failed any more")
-    _count(session, [letter], users)
+    if not _requeue(session, [letter], users, payload):
+        raise IllegalTransitionError("the job of this dead letter is not failed any more, or its run was cancelled")
     return letter.job_id
 
 
@@ -98,8 +98,7 @@ def replay_many(
         ids=many(session, [letter.id for letter in chosen]),
     )
     ids = {str(row.id) for row in marked}
-    replayed = _requeue(session, [letter for letter in chosen if letter.id in ids])
-    _count(session, replayed, users)
+    replayed = _requeue(session, [letter for letter in chosen if letter.id in ids], users)
     return Replayed([letter.job_id for letter in replayed], len(letters) - len(chosen), letters[-1].id)
 
 
@@ -118,7 +117,8 @@ def count(
 
 # A letter of an earlier claim is history: its job failed again since, and has a newer letter.
 _REPLAYABLE = """EXISTS (SELECT 1 FROM jobs j WHERE j.id = dead_letters.job_id AND j.status = 'failed' AND NOT j.slot
-    AND j.claim_no = dead_letters.claim_no)"""
+    AND j.claim_no = dead_letters.claim_no AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = j.run_id
+        AND (r.cancelled_at IS NOT NULL OR r.deleted_at IS NOT NULL)))"""
 
 
 def _conditions(
@@ -132,27 +132,32 @@ def _conditions(
     return conditions
 
 
-def _requeue(session: Session, letters: Sequence[DeadLetter], payload: str | None = None) -> list[DeadLetter]:
+def _requeue(
+    session: Session, letters: Sequence[DeadLetter], users: counters.LockedUsers, payload: str | None = None
+) -> list[DeadLetter]:
+    """Send jobs back to their lanes, or to wait for a parent that failed with them; a cancelled run's stay where they are."""
     batch = Batch(session, "b", {"id": "uuid", "claim_no": "int"}, [(letter.job_id, letter.claim_no) for letter in letters])
     rows = run(
         session,
-        f"""UPDATE jobs SET status = 'queued', attempt = 0, rescues = 0, resends = 0, seq = jobs.seq + 1, blocked_by = NULL,
+        f"""UPDATE jobs SET status = 'queued', attempt = 0, rescues = 0, resends = 0, seq = jobs.seq + 1,
+            blocked_by = CASE WHEN {UNFINISHED_PARENT} THEN 'dependency' END,
             run_after = NULL, dispatched_at = NULL, started_at = NULL, finished_at = NULL, worker_id = NULL, result = NULL,
             error = NULL, progress_percent = 0, progress_note = NULL, payload = coalesce(:payload, jobs.payload)
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.status = 'failed' AND NOT jobs.slot
-        RETURNING jobs.id""",
+        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run_id
+            AND (r.cancelled_at IS NOT NULL OR r.deleted_at IS NOT NULL))
+        RETURNING jobs.id, jobs.user_id, jobs.blocked_by, jobs.run_id, jobs.run_group""",
         payload=payload,
         **batch.parameters,
     )
-    moved = {str(row.id) for row in rows}
-    return [letter for letter in letters if letter.job_id in moved]
-
-
-def _count(session: Session, letters: Sequence[DeadLetter], users: counters.LockedUsers) -> None:
     change = counters.Change()
-    for letter in letters:
-        change.unfinished(letter.user_id, 1)
-        change.ready(letter.user_id, 1)
+    for row in rows:
+        user = str(row.user_id)
+        change.unfinished(user, 1)
+        change.moved(row.run_id, row.run_group, Status.FAILED, Status.QUEUED)
+        if row.blocked_by is None:
+            change.ready(user, 1)
+    moved = {str(row.id) for row in rows}
     change.write(session)
-    jobs = [letter.job_id for letter in letters]
-    transitions.record(session, jobs, before=Status.FAILED, now=users.now, reason="replayed")
+    transitions.record(session, sorted(moved), before=Status.FAILED, now=users.now, reason="replayed")
+    return [letter for letter in letters if letter.job_id in moved]

@@ -53,11 +53,12 @@ def _requeue(session: Session, ids: Sequence[str], users: counters.LockedUsers, 
         session,
         f"""UPDATE jobs SET status = 'queued', slot = false, seq = seq + 1, rescues = rescues + 1
         WHERE id {among(session, "ids")} AND status = 'processing' AND slot AND {_ORPHAN} AND attempt < max_attempts
-        RETURNING id, user_id, slot_limit, charge""",
+        RETURNING id, user_id, slot_limit, charge, run_id, run_group""",
         ids=many(session, ids),
     ).all()
-    for _, user_id, limit, charge in rows:
+    for _, user_id, limit, charge, run_id, group in rows:
         user = str(user_id)
+        change.moved(run_id, group, Status.PROCESSING, Status.QUEUED)
         change.held(user, -1, limit)
         change.clock(user, -charge)
         change.ready(user, 1)
@@ -103,7 +104,7 @@ def fail_all(session: Session, outcomes: Sequence[Outcome], users: counters.Lock
             session,
             """UPDATE jobs SET status = 'failed', slot = false, seq = seq + 1, rescues = rescues + 1, finished_at = :now,
                 error = :error WHERE id = :id AND claim_no = :claim_no AND status = 'processing' AND slot
-            RETURNING user_id, slot_limit, charge""",
+            RETURNING user_id, slot_limit, charge, run_id, run_group""",
             id=outcome.job_id,
             claim_no=outcome.claim_no,
             error=outcome.error,
@@ -114,6 +115,7 @@ def fail_all(session: Session, outcomes: Sequence[Outcome], users: counters.Lock
         change.held(outcome.user_id, -1, row.slot_limit)
         change.clock(outcome.user_id, -row.charge)
         change.unfinished(outcome.user_id, -1)
+        change.moved(row.run_id, row.run_group, Status.PROCESSING, Status.FAILED)
         written.append(outcome)
     steps = [(o.job_id, "processing", o.attempt, o.reason, o.error) for o in written]
     transitions.record_outcomes(session, steps, now=users.now)

@@ -36,8 +36,8 @@ def overdue(session: Session, *, after_seconds: float) -> list[Taken]:
     return [taken_from(row) for row in rows]
 
 
-def take_back(session: Session, *, job_ids: Sequence[str] | None = None) -> int:
-    """Return dispatched jobs that nobody claimed to their lanes: all of them, or those that are named.
+def take_back(session: Session, *, job_ids: Sequence[str] | None = None, run_id: str | None = None) -> int:
+    """Return dispatched jobs that nobody claimed to their lanes: all of them, those that are named, or those of a run.
 
     The SQL broker has no messages, so what another broker left dispatched would wait for ever; a pause takes back what
     was dispatched before it.
@@ -46,6 +46,9 @@ def take_back(session: Session, *, job_ids: Sequence[str] | None = None) -> int:
     """
     named = f"AND id {among(session, 'ids')}" if job_ids is not None else ""
     parameters = {} if job_ids is None else {"ids": many(session, job_ids)}
+    if run_id is not None:
+        named += " AND run_id = :run"
+        parameters["run"] = run_id
     rows = run(
         session,
         f"SELECT id, user_id FROM jobs WHERE status = 'queued' AND slot {named} LIMIT {_CHUNK}",

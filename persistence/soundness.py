@@ -1,9 +1,9 @@
 """Soundness: what every row of a database keeps to, as queries and the conditions that none of their rows meets."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
+from persistence import run_soundness
+from persistence.dependencies import DEPENDENCY_FAILED
 from persistence.jobs import IN_LANE
+from persistence.rules import Query, Rule, listed
 from persistence.states import FINAL, TRANSITIONS, Status
 
 # What a hand-back or a snooze returns, and what a retry or a rescue keeps; other reasons may do either.
@@ -11,36 +11,14 @@ _SPARED = ("snoozed", "handed_back")
 _COUNTED = ("retry", "worker lost")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A condition that no row of a query meets, and how to say what was found in one that does."""
-
-    invariant: str
-    broken: str
-    found: str
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Rows with an `id`, and the rules that each of them keeps."""
-
-    kind: str
-    rows: str
-    rules: tuple[Rule, ...]
-
-
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-_FINAL = _listed(FINAL)
-_UNFINISHED = _listed(set(Status) - FINAL)
+_FINAL = listed(FINAL)
+_UNFINISHED = listed(set(Status) - FINAL)
 
 
 def _legal_steps() -> str:
     """Write the state machine as a condition on a transition."""
     return " OR ".join(
-        f"(coalesce(from_status, '') = '{before or ''}' AND to_status IN ({_listed(after)}))"
+        f"(coalesce(from_status, '') = '{before or ''}' AND to_status IN ({listed(after)}))"
         for before, after in TRANSITIONS.items()
         if after
     )
@@ -128,13 +106,18 @@ _LOST = Query(
 
 _DEPENDANTS = Query(
     "job",
-    """SELECT j.id, j.status, j.blocked_by, d.parent_id, p.status AS parent_status FROM dependencies d
-    JOIN jobs j ON j.id = d.job_id JOIN jobs p ON p.id = d.parent_id WHERE p.status <> 'completed'""",
+    f"""SELECT j.id, j.status, j.blocked_by, d.parent_id, p.status AS parent_status, j.error,
+        coalesce(r.on_failure, 'cancel') AS on_failure, p.status IN ({_FINAL}) OR EXISTS (SELECT 1 FROM transitions t
+            WHERE t.job_id = p.id AND t.to_status = 'failed') AS has_ended
+    FROM dependencies d JOIN jobs j ON j.id = d.job_id JOIN jobs p ON p.id = d.parent_id
+    LEFT JOIN runs r ON r.id = j.run_id WHERE p.status <> 'completed'""",
     (
         Rule("A1", "parent_id = id AND status = 'queued'", "waits for itself, so it will never be let go"),
         Rule(
             "A4",
-            "status <> 'cancelled' AND coalesce(blocked_by, '') <> 'dependency'",
+            f"""status <> 'cancelled' AND coalesce(blocked_by, '') <> 'dependency'
+            AND NOT (on_failure = 'continue' AND has_ended)
+            AND NOT (on_failure = 'fail' AND status = 'failed' AND error LIKE '%{DEPENDENCY_FAILED}%')""",
             "is {status} and depends on {parent_id}, which is {parent_status}",
         ),
     ),
@@ -193,7 +176,7 @@ _TRAILS = Query(
         Rule(
             "A4",
             f"""attempt <> last_attempt AND NOT (last_from = 'processing' AND last_status = 'queued'
-                AND attempt = last_attempt - 1 AND coalesce(last_reason, '') NOT IN ({_listed(_COUNTED)}))""",
+                AND attempt = last_attempt - 1 AND coalesce(last_reason, '') NOT IN ({listed(_COUNTED)}))""",
             "is at attempt {attempt}, and its last transition ({last_reason}) at {last_attempt}",
         ),
     ),
@@ -232,8 +215,8 @@ _STEPS = Query(
             "A4",
             f"""to_status = 'processing' AND CASE
                 WHEN left_from {{differs}} 'processing' THEN attempt <> 1
-                WHEN left_reason IN ({_listed(_SPARED)}) THEN attempt <> left_attempt
-                WHEN left_reason IN ({_listed(_COUNTED)}) THEN attempt <> left_attempt + 1
+                WHEN left_reason IN ({listed(_SPARED)}) THEN attempt <> left_attempt
+                WHEN left_reason IN ({listed(_COUNTED)}) THEN attempt <> left_attempt + 1
                 ELSE attempt NOT IN (left_attempt, left_attempt + 1) END""",
             "step {seq} began attempt {attempt}, and the one before it was {left_attempt} ({left_reason})",
         ),
@@ -247,4 +230,6 @@ _KEYS = Query(
     (Rule("A6", "jobs > 1", "has {jobs} jobs with the idempotency key {idempotency_key}"),),
 )
 
-QUERIES = (_JOBS, _USERS, _TYPE_LIMITS, _LOST, _DEPENDANTS, _FAILURES, _LETTERS, _TRAILS, _STEPS, _KEYS)
+QUERIES = (
+    _JOBS, _USERS, _TYPE_LIMITS, *run_soundness.QUERIES, _LOST, _DEPENDANTS, _FAILURES, _LETTERS, _TRAILS, _STEPS, _KEYS
+)  # fmt: skip

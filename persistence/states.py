@@ -26,7 +26,7 @@ class WaitingFor(StrEnum):
 
 
 # What keeps a job out of its lane is stored on the row; the other reasons are read off the limits of the moment.
-STORED_REASONS = (WaitingFor.SCHEDULE, WaitingFor.RETRY, WaitingFor.DEPENDENCY)
+STORED_REASONS = (WaitingFor.SCHEDULE, WaitingFor.RETRY, WaitingFor.DEPENDENCY, WaitingFor.PAUSED)
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 

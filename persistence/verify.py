@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from persistence.soundness import QUERIES, Query
+from persistence.rules import Query
+from persistence.soundness import QUERIES
 from persistence.statements import run
 
 
@@ -15,7 +16,7 @@ class Violation:
     """One broken invariant.
 
     :param invariant: A1 to A6.
-    :param kind: what it was found on: `job`, `user` or `type limit`.
+    :param kind: what it was found on: `job`, `user`, `run` or `type limit`.
     :param id: that thing's id, or the type limit's name.
     :param found: what was found, in a sentence.
     """
@@ -30,7 +31,7 @@ class Violation:
 
 
 def verify(session: Session, *, most: int = 100) -> list[Violation]:
-    """Check A1 to A6 on all jobs, users, type limits and the whole audit trail, as they stand at one moment.
+    """Check A1 to A6 on all jobs, users, runs, type limits and the whole audit trail, as they stand at one moment.
 
     Slots over a limit are no violation, for a lowered tier revokes nothing; what is checked is that the counters which
     guard the limits are true.

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -31,6 +31,8 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
         "rotate-keys",
         "pause-resume-and-replay",
         "upgrade",
+        "start-runs",
+        "schedule-jobs",
     )
 )
 
@@ -247,6 +249,19 @@ def test_pause_resume_and_replay(house: Callable[..., House]) -> None:
     # then
     assert "job.completed" in watch(home, letters[1]["job"])
     assert '"dry_run":true' in told
+
+
+def test_runs_and_schedules(house: Callable[..., House]) -> None:
+    """A run is started, watched, paused and resumed, and a schedule made and changed, as the pages say."""
+    home = house()
+    write_modules(README, home.folder)
+    home.start(blocks(README, "sh", section="Five minutes")[0])
+    begin, watch_it, control = blocks(RUNS, "sh")
+    home.run(begin)
+    assert '"by":{"large":' in home.run(watch_it)
+    assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
+    assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
+    assert '"paused":true,"next_at":null' in told
 
 
 def test_upgrade(house: Callable[..., House]) -> None:

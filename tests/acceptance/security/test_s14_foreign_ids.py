@@ -47,6 +47,10 @@ def test_the_owner_finds_all_of_it(greenroom: Served) -> None:
         f"/dead-letters/{owned['dead letter']}",
         f"/books/{owned['book']}",
         f"/books/{owned['book']}/jobs",
+        f"/runs/{owned['run']}",
+        f"/runs/{owned['run']}/progress",
+        f"/runs/{owned['run']}/tasks",
+        f"/schedules/{owned['schedule']}",
     }
     assert {path: them.get(path).status_code for path in found} == dict.fromkeys(found, 200)
     assert {path: greenroom.admin.get(path).status_code for path in found} == dict.fromkeys(found, 200)

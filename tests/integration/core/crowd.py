@@ -15,14 +15,17 @@ from persistence import (
     dependencies,
     dispatch,
     due,
+    parking,
     replays,
     rescue,
     resend,
+    run_control,
     workers,
 )
 from persistence.attempts import Ending
 from persistence.database import Database, is_repeatable
 from persistence.errors import GreenroomError
+from persistence.runs import NewRun, OnFailure
 from tests import factories
 
 ERROR = '{"type":"E","message":"m","retryable":true,"attempt":1}'
@@ -48,7 +51,7 @@ class Crowd:
         """Do one thing in one transaction."""
         acts: list[Callable[[random.Random, Any], Any]] = [
             self.submit, self.take, self.take, self.send, self.claim, self.finish, self.finish, self.finish, self.cancel,
-            self.replay, self.lose, self.sweep, self.sweep,
+            self.replay, self.lose, self.sweep, self.sweep, self.hold_run,
         ]  # fmt: skip
         act = chance.choice(acts)
         after = None
@@ -69,7 +72,9 @@ class Crowd:
         """Submit some jobs."""
         parents = tuple(chance.sample(self.jobs[-5:], k=min(1, len(self.jobs)))) if chance.random() < 0.2 else ()
         user = chance.choice(self.users)
-        answer = admission.submit(session, [admission.Unit(user, factories.submissions(2, depends_on=parents))])[0]
+        run = NewRun("crowd", chance.choice(list(OnFailure))) if chance.random() < 0.5 else None
+        asked = factories.submissions(2, depends_on=parents, tags=chance.choice([(), ("model:a",), ("model:b", "x")]))
+        answer = admission.submit(session, [admission.Unit(user, asked, run=run)])[0]
         return None if isinstance(answer, Exception) else lambda: self.jobs.extend(answer.ids)
 
     def take(self, chance: random.Random, session: Any) -> Any:
@@ -128,5 +133,14 @@ class Crowd:
 
     def sweep(self, chance: random.Random, session: Any) -> None:
         """Do a step of the sweeper's."""
-        steps: list[Callable[[Any], Any]] = [rescue.rescue, due.promote, dependencies.settle, resend.take_back]
+        steps: list[Callable[[Any], Any]] = [rescue.rescue, due.promote, dependencies.settle, resend.take_back, parking.settle]
         chance.choice(steps)(session)
+
+    def hold_run(self, chance: random.Random, session: Any) -> None:
+        """Pause a run, let it go on, or cancel it."""
+        runs = [str(run.id) for run in session.connection().exec_driver_sql("SELECT id FROM runs WHERE finished_at IS NULL")]
+        if not runs:
+            return
+        chosen = chance.choice(runs)
+        session.rollback()  # they have transactions of their own
+        chance.choice([run_control.pause, run_control.resume, run_control.cancel])(self.database, run_id=chosen, user_id=None)

@@ -16,11 +16,12 @@ from middleware.errors import Cancelled, TimeLimitExceeded
 from middleware.hand import Hand
 from middleware.pulse import LedgerStuckError, Pulse
 from middleware.settings import WorkerSettings
-from persistence import cancellation, dispatch, pauses
+from persistence import cancellation, dispatch, pauses, run_control, runs
 from persistence.attempts import Ending
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailableError
 from persistence.ledger import Ledger
+from persistence.runs import NewRun
 from tests import factories, waiting
 from tests.integration.core.house import House
 
@@ -105,7 +106,7 @@ def test_beats(body: Body) -> None:
 
 def test_the_watchdog_is_there_before_the_first_tick(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that hangs in the first job that it begins is ended like any other."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 60.0)
+    monkeypatch.setattr(module, "_PAUSES_SECONDS", 60.0)
     body.pulse.start()
     assert body.armed == [4]
     body.pulse.close()
@@ -117,10 +118,25 @@ def test_a_claim_that_waits_goes_back_when_it_is_paused(body: Body) -> None:
     body.hand.start(begun)
     with body.database.write() as session:
         pauses.pause(session, pauses.Scope(type=factories.TYPE))
-    body.pulse._tick()
+    body.pulse._hand_back_paused()
     assert body.ledger.flush(10)
     assert [(row.status, row.attempt) for row in map(body.row, (begun, waits))] == [("processing", 1), ("queued", 0)]
     assert not body.hand.start(waits)
+
+
+def test_a_claim_that_waits_goes_back_when_its_run_is_paused(body: Body) -> None:
+    """So is what belongs to a run that is paused by now, and nothing else; the run's counts follow."""
+    new = NewRun("paused")
+    with body.database.write() as session:
+        factories.submit(session, body.user, run=new)
+    body.claims()
+    other, waits = sorted(body.claims(), key=lambda attempt: attempt.claim.run_id or "")
+    run_control.pause(body.database, run_id=new.id, user_id=None)
+    body.pulse._hand_back_paused()
+    assert body.ledger.flush(10)
+    assert [body.row(attempt).status for attempt in (other, waits)] == ["processing", "queued"]
+    with body.database.read() as session:
+        assert runs.get(session, run_id=new.id, user_id=None).counts["queued"] == 1
 
 
 def test_a_cancelled_claim_that_waits_is_let_go(body: Body) -> None:

@@ -20,9 +20,11 @@ from persistence import (
     dependencies,
     dispatch,
     due,
+    parking,
     pauses,
     rescue,
     resend,
+    run_control,
     workers,
 )
 from persistence.attempts import Ending
@@ -220,9 +222,17 @@ def test_everything_at_once(database: Database) -> None:
         for worker in crowd.workers:
             workers.leave(session, worker_id=worker)
         last = factories.worker(session)
+        run(session, "UPDATE runs SET paused_at = NULL")
     for _ in range(100):
         with database.write() as session:
-            for step in (rescue.rescue, due.promote, dependencies.settle, resend.take_back):
+            for step in (
+                rescue.rescue,
+                due.promote,
+                dependencies.settle,
+                resend.take_back,
+                parking.settle,
+                run_control.cancel_rest,
+            ):
                 step(session)
             for job in factories.take(session, last, limits={factories.TYPE: factories.TYPE}):
                 factories.finish(session, last, job, Ending.COMPLETED, result="1")

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 import pytest
 from sqlmodel import Session
 
-from persistence import cancellation, dead_letters, due, replays, rescue, workers
+from persistence import cancellation, dead_letters, dependencies, due, replays, rescue, runs, workers
 from persistence.attempts import Ending
 from persistence.database import Database
 from persistence.dispatch import Taken
+from persistence.runs import NewRun, OnFailure
 from persistence.statements import run
 from persistence.verify import Violation, verify
 from tests import factories
 
 LIMIT = "tests.*"
+RUN_TYPE = "runs.echo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Jobs:
     cancelled: str
     replayed: str
     dependant: str
+    run: str
+    member: str
 
 
 @pytest.fixture
@@ -71,9 +75,34 @@ def jobs(database: Database) -> Jobs:
         when = factories.moment("2100-01-01T00:00:00+00:00")
         (scheduled,) = factories.submit(session, user, factories.submission(run_after=when))
         (dependant,) = factories.submit(session, user, factories.submission(depends_on=(scheduled,)))
+    run_id, member = busy_run(database, user, worker)
     return Jobs(
-        user, queued, scheduled, processing.id, completed.id, retried.id, failed.id, cancelled.id, replayed.id, dependant
+        user, queued, scheduled, processing.id, completed.id, retried.id, failed.id, cancelled.id, replayed.id, dependant,
+        run_id, member,
     )  # fmt: skip
+
+
+def busy_run(database: Database, user: str, worker: str) -> tuple[str, str]:
+    """Let the jobs of a run go every way that there is; give its id and that of a completed job."""
+    new = NewRun("busy", OnFailure.FAIL)
+    parent = factories.submission(RUN_TYPE)
+    asked = [parent, factories.submission(RUN_TYPE, depends_on=(parent.id,))]
+    asked += factories.submissions(5, RUN_TYPE, tags=("model:a",))
+    with database.write() as session:
+        factories.submit(session, user, *asked, run=new)
+        lost, completed, retried, replayed, cancelled, _ = factories.take(session, worker, types=[RUN_TYPE])
+        factories.fail(session, worker, lost)
+        factories.finish(session, worker, completed, Ending.COMPLETED, result="1", follow_ups=[factories.submission(RUN_TYPE)])
+        factories.finish(session, worker, retried, Ending.RETRY)
+        factories.fail(session, worker, replayed)
+        cancellation.cancel(session, job_id=cancelled.id, user_id=None)
+        (letter,) = run(session, "SELECT id FROM dead_letters WHERE job_id = :id", id=replayed.id).one()
+        replays.replay(session, letter_id=str(letter), user_id=None)
+    with database.write() as session:
+        assert dependencies.settle(session) == 1
+        left = runs.get(session, run_id=new.id, user_id=user).counts
+    assert left == {"queued": 3, "processing": 1, "completed": 1, "failed": 2, "cancelled": 1}
+    return new.id, completed.id
 
 
 def test_a_busy_database_is_sound(database: Database, jobs: Jobs) -> None:
@@ -233,6 +262,40 @@ PLANTED = {
         "A4",
         "retried",
         "went from completed to completed",
+    ),
+    "run's count": (
+        "UPDATE runs SET completed = completed + 1, total = total + 1 WHERE id = :run",
+        "A3",
+        "run",
+        "counts 3 queued, 1 processing, 2 completed",
+    ),
+    "run's counts exchanged": (
+        "UPDATE runs SET failed = failed - 1, completed = completed + 1 WHERE id = :run",
+        "A3",
+        "run",
+        "and has 3 queued, 1 processing, 1 completed, 2 failed, 1 cancelled",
+    ),
+    "run's total": ("INSERT INTO run_groups SELECT id, 1, 'x', 1, 0, 0, 0, 0 FROM runs", "A3", "run", "with the tags x"),
+    "a status that no run counts": (
+        "UPDATE jobs SET status = 'failed', result = NULL WHERE id = :member",
+        "A3",
+        "run",
+        "0 completed, 3 failed",
+    ),
+    "out of its run": ("UPDATE jobs SET run_id = NULL WHERE id = :member", "A3", "run", "counts 8 jobs and has 7"),
+    "run's tags": (
+        "UPDATE run_groups SET completed = completed + 1 WHERE run_id = :run",
+        "A3",
+        "run",
+        "with the tags model:a",
+    ),
+    "run unknown": ("DELETE FROM runs WHERE id = :run", "A3", "member", "which does not exist, so nobody counts it"),
+    "run's tags gone": ("DELETE FROM run_groups WHERE run_id = :run", "A3", "member", "does not count"),
+    "run of two users": (
+        "UPDATE runs SET user_id = :member WHERE id = :run",
+        "A4",
+        "run",
+        "has jobs of somebody else",
     ),
     "idempotency key": ("UPDATE jobs SET idempotency_key = 'twice'", "A6", "user", "the idempotency key twice"),
 }

@@ -1,9 +1,13 @@
 """What callers do: they submit, cancel, replay and throw away."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
-from persistence import admission, cancellation, dead_letters, replays
+from persistence import admission, cancellation, dead_letters, replays, run_control
 from persistence.errors import ConcurrentJobLimitError, IllegalTransitionError, JobFinishedError
+from persistence.runs import NewRun, OnFailure
+from persistence.statements import run
 from tests import factories
 from tests.integration.core.machine.installation import FAR, FAST, LIMITED, SLOW, STRANGE, Installation
 from tests.integration.core.machine.step import rarely, step, when
@@ -22,6 +26,8 @@ class Callers(Installation):
         tries=st.integers(1, 3),
         key=st.none() | st.sampled_from(["a", "b"]),
         parents=st.just([]) | st.just([]) | st.lists(st.integers(0, 100), max_size=2),
+        on_failure=st.none() | st.sampled_from(OnFailure),
+        tags=st.sampled_from([(), ("model:a",), ("model:b", "x")]),
         crash=rarely,
         repeats=rarely,
     )
@@ -35,6 +41,8 @@ class Callers(Installation):
         tries: int,
         key: str | None,
         parents: list[int],
+        on_failure: OnFailure | None,
+        tags: tuple[str, ...],
         crash: bool,
         repeats: bool,
     ) -> None:
@@ -47,11 +55,15 @@ class Callers(Installation):
                 priority=priority,
                 max_attempts=tries,
                 run_after=FAR if later else None,
+                tags=tags,
                 depends_on=tuple({mine[place % len(mine)] for place in parents} if mine else ()),
             )
             for _ in range(1 if key else count)
         ]
-        unit = admission.Unit(user_id, asked, key, "hash" if key else None)
+        new = NewRun("a run", on_failure) if on_failure and not key else None
+        if new and len(asked) > 1:  # the last one waits for the first one, too
+            asked[-1] = replace(asked[-1], depends_on=(*asked[-1].depends_on, asked[0].id))
+        unit = admission.Unit(user_id, asked, key, "hash" if key else None, run=new)
         before = self.row("users", user_id)
         with self.transaction(crash=crash) as session:
             (answer,) = admission.submit(session, [unit])
@@ -105,7 +117,47 @@ class Callers(Installation):
                 assert self.row("users", letter.user_id).unfinished >= self.limit_of(letter.user_id, "max_active")
             except IllegalTransitionError:
                 job = self.row("jobs", letter.job_id)
-                assert job.status != "failed" or job.claim_no != letter.claim_no
+                over = job.run_id is not None and self.row("runs", str(job.run_id)).cancelled_at is not None
+                assert job.status != "failed" or job.claim_no != letter.claim_no or over
+
+    @when(lambda self: self.open_runs())
+    @step(3, place=st.integers(0, 1000))
+    def pause_run(self, place: int) -> None:
+        """Pause a run, which then has nothing that was sent and not claimed."""
+        run_id = self.open_runs()[place % len(self.open_runs())]
+        try:
+            run_control.pause(self.database, run_id=run_id, user_id=None)
+        except IllegalTransitionError:
+            assert self.row("runs", run_id).paused_at is not None
+        assert self.rows("SELECT 1 FROM jobs WHERE run_id = :run AND slot AND status = 'queued'", run=run_id) == []
+
+    @when(lambda self: self.open_runs())
+    @step(4, place=st.integers(0, 1000))
+    def resume_run(self, place: int) -> None:
+        """Let a run go on."""
+        run_id = self.open_runs()[place % len(self.open_runs())]
+        before = self.row("runs", run_id).paused_at
+        try:
+            run_control.resume(self.database, run_id=run_id, user_id=None)
+            assert self.rows("SELECT 1 FROM jobs WHERE run_id = :run AND blocked_by = 'paused'", run=run_id) == []
+        except IllegalTransitionError:
+            assert before is None
+
+    @when(lambda self: self.open_runs())
+    @step(place=st.integers(0, 1000), leaves_off=rarely)
+    def cancel_run(self, place: int, leaves_off: bool) -> None:
+        """Cancel a run; who does so may end between its mark and its jobs."""
+        run_id = self.open_runs()[place % len(self.open_runs())]
+        if leaves_off:
+            with self.transaction() as session:
+                run(session, "UPDATE runs SET cancelled_at = :then WHERE id = :id", then="2001-01-01 00:00:00.000000", id=run_id)
+            return
+        found = run_control.cancel(self.database, run_id=run_id, user_id=None)
+        assert (found.queued, found.processing) == (0, 0)
+
+    def open_runs(self) -> list[str]:
+        """List the runs that are neither completed nor cancelled."""
+        return [str(row.id) for row in self.rows("SELECT id FROM runs WHERE finished_at IS NULL AND cancelled_at IS NULL")]
 
     @step()
     def replay_all(self) -> None:

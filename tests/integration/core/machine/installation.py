@@ -122,8 +122,9 @@ class Installation(RuleBasedStateMachine):
             assert (outcome.job_id in written) == self.holds(job, worker, outcome.claim_no), "A5: the fence"
             if outcome.job_id in written:
                 failed += outcome.ending is Ending.FAILED
-                follow_ups += len(outcome.follow_ups)
-                self.jobs += [submission.id for submission in outcome.follow_ups]
+                if job.run_id is None or self.row("runs", str(job.run_id)).cancelled_at is None:
+                    follow_ups += len(outcome.follow_ups)
+                    self.jobs += [submission.id for submission in outcome.follow_ups]
                 continue
             released = job.status == "cancelled" and job.claim_no == outcome.claim_no and bool(job.slot)
             assert after._asdict() == {**job._asdict(), "slot": job.slot and not released}
@@ -143,9 +144,10 @@ class Installation(RuleBasedStateMachine):
 
     def open_to(self, session: Session, taken: Sequence[dispatch.Taken]) -> None:
         """Check that nothing of a paused scope was taken."""
-        paused = pauses.active(session)
+        paused = pauses.in_force(session)
         for job in taken:
-            assert not any(scope.covers(type=job.type, user_id=job.user_id, queue=job.queue) for scope in paused)
+            covered = {"type": job.type, "user_id": job.user_id, "queue": job.queue, "run_id": job.run_id}
+            assert not any(scope.covers(**covered) for scope in paused)
 
     @staticmethod
     def holds(job: Any, worker: str, claim_no: int) -> bool:
@@ -219,5 +221,5 @@ def clear(session: Session) -> None:
         run(session, "SELECT prune_transitions(array(SELECT DISTINCT job_id FROM transitions))")
     for table in ("transitions",) if session.get_bind().dialect.name == "sqlite" else ():
         run(session, f"DELETE FROM {table}")
-    for table in ("users", "tenants", "workers", "pauses", "type_limits"):
+    for table in ("schedules", "runs", "users", "tenants", "workers", "pauses", "type_limits"):
         run(session, f"DELETE FROM {table}")

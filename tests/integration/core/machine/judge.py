@@ -30,6 +30,22 @@ class Judge(Installation):
             assert limit.held == len(held), "A3"
 
     @invariant()
+    def runs_count_their_jobs(self) -> None:
+        """A3: a run's counters are the numbers of its jobs that stand so, in all and by tags."""
+        for run in self.rows("SELECT * FROM runs WHERE deleted_at IS NULL"):
+            jobs = self.rows("SELECT status, tags FROM jobs WHERE run_id = :id", id=str(run.id))
+            for status in ("queued", "processing", "completed", "failed", "cancelled"):
+                assert getattr(run, status) == len([job for job in jobs if job.status == status]), "A3"
+                for group in self.rows("SELECT * FROM run_groups WHERE run_id = :id", id=str(run.id)):
+                    alike = [
+                        job for job in jobs if job.status == status and sorted((job.tags or "").split()) == group.tags.split()
+                    ]
+                    assert getattr(group, status) == len(alike), "A3"
+            assert run.total == len(jobs), "A3"
+            unfinished = any(job.status in {"queued", "processing"} for job in jobs)
+            assert (run.finished_at is None) == unfinished, "A3"
+
+    @invariant()
     def work_has_a_slot(self) -> None:
         """A3: what is processing holds a slot, and whoever is at work with a good lease does so by that slot."""
         assert self.rows("SELECT id FROM jobs WHERE status = 'processing' AND NOT slot") == []
@@ -70,7 +86,11 @@ class Judge(Installation):
     def dependants_wait(self) -> None:
         """Nothing is let go before all that it depends on has completed."""
         sql = """SELECT j.id FROM dependencies d JOIN jobs j ON j.id = d.job_id JOIN jobs p ON p.id = d.parent_id
-        WHERE p.status <> 'completed' AND j.status <> 'cancelled' AND coalesce(j.blocked_by, '') <> 'dependency'"""
+        LEFT JOIN runs r ON r.id = j.run_id
+        WHERE p.status <> 'completed' AND j.status <> 'cancelled' AND coalesce(j.blocked_by, '') <> 'dependency'
+        AND NOT (coalesce(r.on_failure, '') = 'fail' AND j.status = 'failed' AND j.error LIKE '%DependencyFailed%')
+        AND NOT (coalesce(r.on_failure, '') = 'continue' AND (p.finished_at IS NOT NULL OR EXISTS (SELECT 1 FROM transitions t
+            WHERE t.job_id = p.id AND t.to_status = 'failed')))"""
         assert self.rows(sql) == [], "a dependant was let go too early"
 
     @invariant()

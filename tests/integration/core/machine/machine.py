@@ -5,7 +5,7 @@ from zlib import crc32
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from persistence import dependencies, due, orphans, rescue, resend
+from persistence import dependencies, due, orphans, parking, rescue, resend, run_control
 from persistence import dispatch as dispatches
 from persistence.attempts import Ending
 from tests import factories
@@ -79,7 +79,7 @@ class Machine(Callers, Operators, Workers, Sweeps, Judge):
         for process in self.processes:
             self.beat_of(process)
         with self.transaction() as session:
-            for step in (rescue.rescue, dependencies.settle, due.promote):
+            for step in (rescue.rescue, dependencies.settle, due.promote, parking.settle, run_control.cancel_rest):
                 step(session)
             if self.sql:
                 resend.take_back(session)

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from persistence import dependencies, due, orphans, prune, rescue, resend, workers
+from persistence import dependencies, due, orphans, parking, prune, rescue, resend, run_control, workers
 from persistence.database import now
 from persistence.statements import run
 from tests.integration.core.machine.installation import KNOWN, STRANGE, Installation, let_time_pass
@@ -67,6 +67,18 @@ class Sweeps(Installation):
         with self.transaction() as session:
             dependencies.settle(session)
 
+    @step(2, crash=rarely)
+    def park(self, crash: bool) -> None:
+        """Park what is in the lanes of paused runs, and put back what is parked for none."""
+        with self.transaction(crash=crash) as session:
+            parking.settle(session)
+
+    @step(crash=rarely)
+    def cancel_rest(self, crash: bool) -> None:
+        """Cancel what is left of a cancelled run."""
+        with self.transaction(crash=crash) as session:
+            run_control.cancel_rest(session)
+
     @step(crash=rarely)
     def fail_strangers(self, crash: bool) -> None:
         """Fail what nobody performs."""
@@ -112,4 +124,5 @@ class Sweeps(Installation):
         """End all faults that are the database's: pauses are over and every moment has come."""
         with self.transaction() as session:
             run(session, "DELETE FROM pauses")
+            run(session, "UPDATE runs SET paused_at = NULL")
             let_time_pass(session)

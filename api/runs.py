@@ -1,0 +1,170 @@
+"""Runs: created with all their jobs, watched, paused, resumed and cancelled as one."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+import structlog
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from actors.registry import Registry
+from api.dependencies import Caller
+from api.limits import BULK_BYTES, SubmitRates
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.problems import specs
+from api.run_schemas import ProgressByOut, RunIn, RunOut, counts_out, run_out
+from api.run_submissions import unit_of
+from api.wire import PREFIX, JobOut, id_of, job_out
+from persistence import job_views, run_control, runs
+from persistence.database import Database
+from persistence.ledger import Ledger
+from persistence.runs import Run
+from persistence.wakeup import Notifier
+
+log = structlog.get_logger(__name__)
+
+_MODEL = "model"
+By = Annotated[
+    str | None,
+    QueryParameter(
+        name="by",
+        min_length=1,
+        max_length=100,
+        description="Count by the values of tags of the form `KEY:VALUE`; without it by whole tags.",
+    ),
+]
+
+
+@post(
+    "/runs",
+    sync_to_thread=True,
+    status_code=HTTPStatus.ACCEPTED,
+    request_max_body_size=BULK_BYTES,
+    tags=["runs"],
+    responses=specs(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+def start_run(
+    *,
+    data: JSONBody[RunIn],
+    caller: NamedDependency[Caller],
+    registry: NamedDependency[Registry],
+    rates: NamedDependency[SubmitRates],
+    ledger: NamedDependency[Ledger],
+    database: NamedDependency[Database],
+) -> Response[RunOut]:
+    """Start a run: its jobs, up to 10,000, are accepted all or none."""
+    rates.take(caller)
+    unit = unit_of(data, registry=registry, caller=caller)
+    assert unit.run is not None  # noqa: S101 - that is what makes it a run's
+    ledger.submit(unit)
+    return Response(_read(database, unit.run.id, caller), headers={"Location": f"{PREFIX}/runs/{unit.run.id}"})
+
+
+@get("/runs", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST))
+def list_runs(
+    caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[RunOut]:
+    """List runs, newest first."""
+    before = after(cursor, caller)
+    with database.read() as session:
+        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
+    return page(found, limit=limit, caller=caller, key=lambda run: run.id, item=run_out)
+
+
+@get("/runs/{id:str}", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.NOT_FOUND))
+def read_run(id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database]) -> RunOut:
+    """Read a run with its progress, which is exact at the moment it is read."""
+    return _read(database, id_of(id), caller)
+
+
+@get("/runs/{id:str}/progress", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
+def read_run_progress(
+    id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], by: By = None
+) -> ProgressByOut:
+    """Count a run's jobs in all and by tag."""
+    run_id = id_of(id)
+    with database.read() as session:
+        run = runs.get(session, run_id=run_id, user_id=caller.sees)
+        counted = runs.by_tag(session, run_id=run_id, key=by)
+    return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
+
+
+@get("/runs/{id:str}/tasks", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
+def read_run_tasks(
+    id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT
+) -> Page[JobOut]:
+    """List the jobs of a run that finished last, the last one first."""
+    run_id = id_of(id)
+    with database.read() as session:
+        runs.get(session, run_id=run_id, user_id=caller.sees)
+        ids = runs.last_finished(session, run_id=run_id, limit=limit)
+        views = {view.job.id: view for view in job_views.of(session, job_ids=ids, user_id=caller.sees)}
+    return Page([job_out(views[job_id]) for job_id in ids if job_id in views], None)
+
+
+@post(
+    "/runs/{id:str}/pause",
+    sync_to_thread=True,
+    status_code=HTTPStatus.OK,
+    tags=["runs"],
+    responses=specs(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def pause_run(
+    id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
+) -> RunOut:
+    """Start none of a run's jobs any more; what is being processed goes on."""
+    run = run_control.pause(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.paused")
+
+
+@post(
+    "/runs/{id:str}/resume",
+    sync_to_thread=True,
+    status_code=HTTPStatus.OK,
+    tags=["runs"],
+    responses=specs(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def resume_run(
+    id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
+) -> RunOut:
+    """Let a paused run go on."""
+    run = run_control.resume(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.resumed")
+
+
+@post(
+    "/runs/{id:str}/cancel",
+    sync_to_thread=True,
+    status_code=HTTPStatus.OK,
+    tags=["runs"],
+    responses=specs(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def cancel_run(
+    id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
+) -> RunOut:
+    """Cancel what is left of a run, for good; what is completed stays, and cancelled again it stays cancelled."""
+    run = run_control.cancel(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.cancelled")
+
+
+def _read(database: Database, run_id: str, caller: Caller) -> RunOut:
+    with database.read() as session:
+        run = runs.get(session, run_id=run_id, user_id=caller.sees)
+        by_model = runs.by_tag(session, run_id=run_id, key=_MODEL)
+    return run_out(run, by_model)
+
+
+def _changed(database: Database, run: Run, caller: Caller, notifier: Notifier, event: str) -> RunOut:
+    log.info(event, run=run.id, by=caller.user_id)
+    notifier.notify()
+    return _read(database, run.id, caller)
+
+
+ROUTES = [start_run, list_runs, read_run, read_run_progress, read_run_tasks, pause_run, resume_run, cancel_run]
