@@ -2,7 +2,18 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, transitions, users, workers
+from persistence import (
+    books,
+    dead_letters,
+    files,
+    jobs,
+    keys,
+    transitions,
+    users,
+    webhook_deliveries,
+    webhook_endpoints,
+    workers,
+)
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -21,4 +32,7 @@ TABLES = (
     workers.TypeLimit,
     workers.Pause,
     books.Book,
+    webhook_endpoints.WebhookEndpoint,
+    webhook_endpoints.WebhookCursor,
+    webhook_deliveries.WebhookDelivery,
 )
