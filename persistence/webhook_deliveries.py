@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
 from sqlalchemy import Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
@@ -68,7 +69,7 @@ class WebhookDelivery(SQLModel, table=True):
     error: str | None = Field(default=None, sa_column=Column(Text))
 
 
-def test(session: Session, *, endpoint_id: str, user_id: str | None, event: str, body: str) -> WebhookDelivery:
+def test(session: Session, *, endpoint_id: str, user_id: str | None, event: str) -> WebhookDelivery:
     """Put a delivery that is about nothing but itself into an endpoint's lane.
 
     :param user_id: whose the endpoint must be; None for anybody's.
@@ -79,6 +80,7 @@ def test(session: Session, *, endpoint_id: str, user_id: str | None, event: str,
     _refuse_disabled(endpoint)
     now = as_instant(database_now(session))
     assert now is not None  # noqa: S101 - a clock always answers
+    body = msgspec.json.encode({"type": event, "timestamp": now, "data": {"webhook": endpoint.id}}).decode()
     delivery = WebhookDelivery(
         id=new_id(), endpoint_id=endpoint.id, user_id=endpoint.user_id, event=event, body=body,
         status=DeliveryStatus.PENDING, attempts=0, tries=0, claim_no=0, next_at=now, created_at=now,

@@ -1,7 +1,7 @@
 """Sending webhooks: which deliveries are due, who has them in hand, and what came of each try."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,9 +30,9 @@ class Sending:
     endpoint_id: str
     claim_no: int
     tries: int
-    url: str
-    body: str
-    secrets: tuple[str, ...]
+    url: str = field(repr=False)  # it may hold a secret of its owner's
+    body: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
     at: datetime
 
 
