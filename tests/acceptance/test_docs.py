@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import factories_pdf
+from tests import factories_pdf, waiting
+from tests.acceptance.greenroom_up import free_port
 from tests.acceptance.house import House
 from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
 from tests.services import give_up, new_database
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, WEBHOOKS = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -31,6 +32,7 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
         "rotate-keys",
         "pause-resume-and-replay",
         "upgrade",
+        "receive-webhooks",
     )
 )
 
@@ -83,7 +85,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, WEBHOOKS}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -247,6 +249,30 @@ def test_pause_resume_and_replay(house: Callable[..., House]) -> None:
     # then
     assert "job.completed" in watch(home, letters[1]["job"])
     assert '"dry_run":true' in told
+
+
+def test_receive_webhooks(house: Callable[..., House]) -> None:
+    """The receiver of the guide, with the library, is content with a test event and with a job's end."""
+    # given
+    home = house()
+    write_modules(README, home.folder)
+    (receiver,) = write_modules(WEBHOOKS, home.folder)
+    port = str(free_port())
+    receiver.write_text(receiver.read_text().replace("9000", port))
+    start, register, listen, test = blocks(WEBHOOKS, "sh")
+    # when
+    home.start(start)
+    home.run(register.replace("9000", port))
+    home.start(listen, until="Waiting for webhooks.")
+    home.run(test)
+    home.run(GREET)
+
+    # then
+    def delivered() -> bool:
+        told: dict[str, Any] = json.loads(home.run(test.splitlines()[-1]))
+        return [one["status"] for one in told["items"]] == ["delivered"] * 2
+
+    waiting.until(delivered, "two delivered webhooks", seconds=60)
 
 
 def test_upgrade(house: Callable[..., House]) -> None:

@@ -6,7 +6,6 @@ import pytest
 from standardwebhooks import WebhookVerificationError
 
 from persistence.ids import new_id
-from tests import waiting
 from tests.acceptance.post import Post, deliveries, post, register, settled
 from tests.acceptance.stage import submit
 from tests.receiver import Receiver, Request, receiving, status
@@ -109,55 +108,6 @@ def test_given_up_and_sent_again_by_request(office: Post, receiver: Receiver) ->
     ann.post(f"/deliveries/{failed['id']}/redeliver")
     # then
     assert {one.id for one in receiver.wait(5)} == {failed["id"]}
-
-
-def test_gone_disables(office: Post, receiver: Receiver) -> None:
-    """S36: after a 410 nothing is sent there any more, until its owner enables it again."""
-    # given
-    ann = office.greenroom.user("ann")
-    receiver.behave = status(410)
-    endpoint = register(ann, receiver.url)["id"]
-    # when
-    office.complete(ann)
-    # then
-    waiting.until(lambda: not ann.get(f"/webhooks/{endpoint}").json()["enabled"], "disabled endpoint", seconds=30)
-    assert ann.get(f"/webhooks/{endpoint}").json()["disabled_reason"] == "the receiver answered 410 Gone"
-    (gone,) = deliveries(ann, endpoint)
-    assert (gone["status"], gone["response_status"]) == ("failed", 410)
-    for path in (f"/webhooks/{endpoint}/test", f"/deliveries/{gone['id']}/redeliver"):
-        assert ann.post(path).status_code == 409
-    office.complete(ann)
-    # when
-    receiver.behave = status(200)
-    assert ann.patch(f"/webhooks/{endpoint}", json={"enabled": True}).json()["enabled"]
-    (told,) = office.complete(ann)
-    # then
-    (delivery,) = settled(ann, endpoint, "delivered")
-    assert delivery["job"] == told
-    assert len(receiver.received) == 2
-
-
-def test_a_rotated_secret_has_both_signatures_for_a_time(office: Post, receiver: Receiver) -> None:
-    """While the overlap lasts a receiver with either secret is content, and afterwards only one with the new secret."""
-    ann = office.greenroom.user("ann")
-    made = register(ann, receiver.url)
-    # when
-    rotated = ann.post(f"/webhooks/{made['id']}/rotate", json={"overlap_seconds": 3600}).json()
-    office.complete(ann)
-    # then
-    (one,) = receiver.wait(1)
-    assert rotated["secret"] != made["secret"]
-    assert one.headers["webhook-signature"].count("v1,") == 2
-    one.verify(made["secret"])
-    one.verify(rotated["secret"])
-    # when
-    last = ann.post(f"/webhooks/{made['id']}/rotate", json={"overlap_seconds": 0}).json()
-    office.complete(ann)
-    # then
-    _, two = receiver.wait(2)
-    two.verify(last["secret"])
-    with pytest.raises(WebhookVerificationError):
-        two.verify(rotated["secret"])
 
 
 def test_a_test_event_goes_the_same_way(office: Post, receiver: Receiver) -> None:
