@@ -112,5 +112,7 @@ def is_within(address: Address, network: Network) -> bool:
 
 
 def _meant(address: Address) -> Address:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    """Give the IPv4 address that is meant by one of IPv6; `localhost` is both of a machine's loopbacks, or neither."""
+    if isinstance(address, IPv4Address):
+        return address
+    return IPv4Address("127.0.0.1") if address.is_loopback else address.ipv4_mapped or address

@@ -48,6 +48,14 @@ def test_one_address_inside_is_enough() -> None:
             check(target, addresses, allowed=allow)
 
 
+def test_localhost_is_allowed_as_one() -> None:
+    """Where 127.0.0.0/8 is allowed, a name that leads to both of the machine's loopbacks may be used."""
+    both = [ip_address("::1"), ip_address("127.0.0.1")]
+    check(parse("http://localhost:8080/"), both, allowed=[ip_network("127.0.0.0/8")])
+    with pytest.raises(TargetRefusedError):
+        check(parse("http://localhost:8080/"), both, allowed=[ip_network("10.0.0.0/8")])
+
+
 def test_the_first_retry_is_soon_and_the_last_after_a_day() -> None:
     """Unless settings say otherwise the first retry comes within 10 seconds, and the last one after most of a day."""
     waits = WebhookSettings().backoff_seconds
