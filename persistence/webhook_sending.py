@@ -150,8 +150,7 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
         run(
             session,
             f"""UPDATE webhook_deliveries SET status = :status, sending_until = NULL, response_status = :code, error = :error,
-                next_at = CASE WHEN :status = 'pending' THEN moment_after(:now, :wait) END,
-                delivered_at = CASE WHEN :status = 'delivered' THEN :now END
+                next_at = moment_after(:now, :wait), delivered_at = moment_after(:now, :taken)
             WHERE id = :id AND claim_no = :claim_no AND {PENDING}""",
             id=answer.sending.id,
             claim_no=answer.sending.claim_no,
@@ -159,6 +158,7 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
             code=answer.status,
             error=answer.error,
             wait=answer.wait_seconds,
+            taken=0.0 if answer.error is None else None,
             now=now,
         )
 
