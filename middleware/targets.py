@@ -69,14 +69,14 @@ def parse(url: str) -> Target:
         port = parsed.port
     except (InvalidURL, ValueError):
         raise TargetRefusedError("is not a URL") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not parsed.host or port == 0:
         raise TargetRefusedError("needs to be of the form https://host/path")
-    if parsed.userinfo or "@" in parsed.netloc.decode():
+    if "@" in url.split("/", 3)[2]:
         raise TargetRefusedError("may not hold credentials")
     if parsed.fragment or "#" in url:
         raise TargetRefusedError("may not have a fragment")
     host = parsed.raw_host.decode().rstrip(".")
-    target = Target(url, parsed.scheme, host, port or {"http": 80, "https": _HTTPS_PORT}[parsed.scheme])
+    target = Target(url, parsed.scheme, host, {"http": 80, "https": _HTTPS_PORT}[parsed.scheme] if port is None else port)
     if target.address is None and _NUMERIC.fullmatch(host.rpartition(".")[2]):
         # 127.1, 2130706433 and 0x7f000001 are addresses to some libraries and names to others.
         raise TargetRefusedError("has a host that is neither a name nor an address")

@@ -156,13 +156,18 @@ def reset(request: Request, number: int) -> None:
     request.connection.close()
 
 
-def flood(request: Request, number: int) -> None:
-    """Answer with a gigabyte."""
+def flood(request: Request, number: int, sent: list[int] | None = None) -> None:
+    """Answer with a gigabyte.
+
+    :param sent: takes the size of each part that has been sent.
+    """
     request.send_response(200)
     request.send_header("Content-Length", str(2**30))
     request.end_headers()
     for _ in range(2**10):
         request.wfile.write(b"x" * 2**20)
+        if sent is not None:
+            sent.append(2**20)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def test_the_name_stays_in_tls(
     def by_name(tls: ssl.SSLObject, name: str | None, chosen: ssl.SSLContext) -> None:
         asked_for.append(name)
 
-    context.sni_callback = by_name  # type: ignore[assignment]
+    context.sni_callback = by_name
     receiver = Receiver(context=context)
     try:
         ann = office.greenroom.user("ann")

@@ -2,7 +2,6 @@
 
 import resource
 
-from middleware.webhook_sender import MOST_REPLY_BYTES
 from tests.acceptance.post import post, register, settled
 from tests.receiver import Request, flood, receiving
 
@@ -29,9 +28,7 @@ def test_a_gigabyte_is_not_read(sqlite_database: str) -> None:
     sent: list[int] = []
 
     def count(request: Request, number: int) -> None:
-        write = request.wfile.write
-        request.wfile.write = lambda part: sent.append(len(part)) or write(part)  # type: ignore[method-assign, func-returns-value]
-        flood(request, number)
+        flood(request, number, sent)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with post(sqlite_database) as office, receiving(count) as receiver:
@@ -40,8 +37,8 @@ def test_a_gigabyte_is_not_read(sqlite_database: str) -> None:
         office.complete(ann)
         settled(ann, endpoint, "delivered")
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # What the kernel's buffers take in on the way is not read by anybody.
-    assert sum(sent) < 64 * MOST_REPLY_BYTES
+    # A few megabytes leave the receiver all the same: the kernel's buffers on both sides take them in, and nobody reads them.
+    assert sum(sent) < 2**25
     assert after - before < 100 * 1024
 
 
