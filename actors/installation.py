@@ -16,7 +16,7 @@ from middleware.hand import Hand
 from middleware.lifecycle import Lifecycle
 from middleware.order import middleware_list
 from middleware.process import WorkerProcess
-from middleware.settings import WorkerSettings
+from middleware.settings import WebhookSettings, WorkerSettings
 from persistence import files
 from persistence.admission import Submission
 from persistence.database import Database
@@ -29,8 +29,15 @@ from persistence.settings import DatabaseSettings
 class Installation:
     """The parts that the API and the workers share, made once a process without opening a connection."""
 
-    def __init__(self, settings: WorkerSettings, actor_settings: ActorSettings, database: DatabaseSettings) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        actor_settings: ActorSettings,
+        database: DatabaseSettings,
+        webhooks: WebhookSettings | None = None,
+    ) -> None:
         self.settings = settings
+        self._webhooks = webhooks
         self.registry = Registry()
         self._database_settings = database
         self._broker_url = actor_settings.broker_url.get_secret_value() if actor_settings.broker_url else None
@@ -102,6 +109,7 @@ class Installation:
             threads=threads,
             types=types,
             publish=None if isinstance(self.broker, SqlBroker) else self._publish,
+            webhooks=self._webhooks,
         )
 
     def _publish(self, jobs: Sequence[Taken]) -> None:
@@ -132,4 +140,4 @@ def _hint(job: Taken) -> "dramatiq.Message[object]":
     return dramatiq.Message(queue_name=job.queue, actor_name=job.type, args=(job.id, job.dispatch_no), kwargs={}, options=options)
 
 
-INSTALLATION = Installation(load(WorkerSettings), load(ActorSettings), load(DatabaseSettings))
+INSTALLATION = Installation(load(WorkerSettings), load(ActorSettings), load(DatabaseSettings), load(WebhookSettings))

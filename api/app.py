@@ -10,7 +10,23 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from actors import REGISTRY
-from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users
+from api import (
+    books,
+    dead_letters,
+    deliveries,
+    events,
+    health,
+    job_types,
+    jobs,
+    keys,
+    queue,
+    quota,
+    runs,
+    schedules,
+    tiers,
+    users,
+    webhooks,
+)
 from api.auth import Authentication, Authenticator
 from api.dependencies import provided
 from api.docs import StrictStructs, openapi
@@ -21,6 +37,7 @@ from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
 from api.watch import Watch
+from middleware.settings import WebhookSettings
 from persistence.database import Database
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
@@ -32,9 +49,12 @@ if TYPE_CHECKING:
 _FORM_BYTES = 64 * 1024
 
 
-def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -> Litestar:
+def create_app(
+    settings: ApiSettings, jwt: JwtSettings, *, database: Database, webhook_settings: WebhookSettings | None = None
+) -> Litestar:
     """Put the API together; its ledger starts and ends with the application's life.
 
+    :param webhook_settings: where webhooks may go; the defaults if not given.
     :param database: made in this process; closed by whoever made it.
     """
     notifier = Notifier(database)
@@ -68,6 +88,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
             rates=SubmitRates(),
             registry=REGISTRY,
             settings=settings,
+            webhook_settings=webhook_settings or WebhookSettings(),
         ),
         exception_handlers={Exception: respond},
         guards=[right_media_type],
@@ -93,7 +114,21 @@ def _tokens(settings: JwtSettings) -> "Tokens | None":
 
 
 def _version_one(settings: ApiSettings) -> Router:
-    modules = (dead_letters, events, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users)
+    modules = (
+        dead_letters,
+        deliveries,
+        events,
+        job_types,
+        jobs,
+        keys,
+        queue,
+        quota,
+        runs,
+        schedules,
+        tiers,
+        users,
+        webhooks,
+    )
     handlers = [handler for module in modules for handler in module.ROUTES]
     uploads = Router("/", route_handlers=books.ROUTES, request_max_body_size=settings.upload_bytes + _FORM_BYTES)
     return Router("/api/v1", route_handlers=[*handlers, uploads], middleware=[Authentication()])

@@ -185,7 +185,7 @@ def _of_step(step: Step, id: str | None) -> bytes:
         "reason": step.reason,
         "error": error_out(step.error),
     }
-    return _event(_name(step), told, id)
+    return _event(step.event, told, id)
 
 
 def _of_progress(progress: Progress) -> bytes:
@@ -201,12 +201,6 @@ def _of_progress(progress: Progress) -> bytes:
 def _event(name: str, told: dict[str, Any], id: str | None) -> bytes:
     place = b"" if id is None else f"id: {id}\n".encode()
     return b"event: " + name.encode() + b"\n" + place + b"data: " + msgspec.json.encode(told) + b"\n\n"
-
-
-def _name(step: Step) -> str:
-    if step.to == Status.QUEUED:
-        return "job.retrying" if step.before == Status.PROCESSING else "job.enqueued"
-    return "job.active" if step.to == Status.PROCESSING else f"job.{step.to}"
 
 
 def _number(last: str | None) -> int:

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.connections import guarded
 from api.settings import ApiSettings, JwtSettings
 from middleware import logs
-from middleware.settings import LogSettings
+from middleware.settings import LogSettings, WebhookSettings
 from persistence.database import Database
 from persistence.environment import load
 from persistence.settings import DatabaseSettings
@@ -66,12 +66,12 @@ def serve(settings: ApiSettings, *, on_listening: Callable[[str], None] | None =
     :raises SettingsError: a setting cannot be used.
     :raises OSError: the address cannot be listened on.
     """
-    jwt, database_settings = load(JwtSettings), load(DatabaseSettings)
+    jwt, database_settings, webhooks = load(JwtSettings), load(DatabaseSettings), load(WebhookSettings)
     logs.configure(load(LogSettings))
     listener = listen(settings.host, settings.port)
     database = Database(database_settings)
     try:
-        server = make_server(settings, jwt, database)
+        server = make_server(settings, jwt, database, webhooks)
         if on_listening is not None:
             host, port = listener.getsockname()[:2]
             on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -81,9 +81,9 @@ def serve(settings: ApiSettings, *, on_listening: Callable[[str], None] | None =
         database.close()
 
 
-def make_server(settings: ApiSettings, jwt: JwtSettings, database: Database) -> Server:
+def make_server(settings: ApiSettings, jwt: JwtSettings, database: Database, webhooks: WebhookSettings | None = None) -> Server:
     """Make the server around a new application."""
-    app = create_app(settings, jwt, database=database)
+    app = create_app(settings, jwt, database=database, webhook_settings=webhooks)
     return Server(
         Config(
             app,

@@ -12,7 +12,7 @@ from api.processes import FAILED, HOPELESS, Child
 from api.settings import ApiSettings, SupervisorSettings
 from api.supervisor import CannotStartError, Service, Supervisor, preload, work
 from middleware import logs
-from middleware.settings import LogSettings, WorkerSettings
+from middleware.settings import LogSettings, WebhookSettings, WorkerSettings
 from persistence.environment import check_names, load
 from persistence.settings import DatabaseSettings, environment_names
 
@@ -30,7 +30,8 @@ def up() -> None:
     """
     warnings = check_names(environment_names())
     api, database, supervised = load(ApiSettings), load(DatabaseSettings), load(SupervisorSettings)
-    load(WorkerSettings)  # so that what is wrong in it is said once, and not by every worker
+    for settings in (WorkerSettings, WebhookSettings):
+        load(settings)  # so that what is wrong in it is said once, and not by every worker
     logs.configure(load(LogSettings))
     for warning in warnings:
         log.warning("settings.unknown", message=warning)

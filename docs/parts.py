@@ -75,7 +75,11 @@ def own_failures() -> str:
 
 _SETTINGS = {
     "persistence": ("persistence.settings.DatabaseSettings",),
-    "middleware": ("middleware.settings.WorkerSettings", "middleware.settings.LogSettings"),
+    "middleware": (
+        "middleware.settings.WorkerSettings",
+        "middleware.settings.WebhookSettings",
+        "middleware.settings.LogSettings",
+    ),
     "actors": ("actors.settings.ActorSettings",),
     "api": ("api.settings.ApiSettings", "api.settings.SupervisorSettings", "api.settings.JwtSettings"),
     "client": ("api.settings.ClientSettings",),

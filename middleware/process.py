@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from middleware.courier import Courier
 from middleware.errors import ShuttingDown
 from middleware.hand import Hand
 from middleware.outbox import Outbox
 from middleware.pulse import Pulse, hand_back
-from middleware.settings import WorkerSettings
+from middleware.settings import WebhookSettings, WorkerSettings
 from middleware.sweeper import Sweeper
 from persistence import workers
 from persistence.database import Database
@@ -41,6 +42,7 @@ class WorkerProcess:
     :param threads: how many jobs it works on at a time.
     :param types: the queue of each job type that it performs.
     :param publish: hands messages to the broker; None for the SQL broker, whose queue is the jobs table.
+    :param webhooks: where they may go and how they are tried again; the defaults if not given.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class WorkerProcess:
         threads: int,
         types: Mapping[str, str],
         publish: Callable[[Sequence[Taken]], None] | None = None,
+        webhooks: WebhookSettings | None = None,
         on_fatal: Callable[[BaseException], None] = end_process,
     ) -> None:
         self.settings = settings
@@ -87,6 +90,7 @@ class WorkerProcess:
             on_work=self._on_work,
             on_fatal=on_fatal,
         )
+        self._courier = Courier(webhooks or WebhookSettings(), database=database, on_fatal=on_fatal)
         self._listener: Listener | None = None
         self._timers: list[threading.Timer] = []
 
@@ -95,6 +99,7 @@ class WorkerProcess:
         self.ledger.start()
         self._pulse.start()
         self._sweeper.start()
+        self._courier.start()
         self._listener = Listener(self.database, self.ledger.wake)
 
     def stop_taking(self) -> None:
@@ -118,6 +123,7 @@ class WorkerProcess:
             timer.cancel()
         if self._listener is not None:
             self._listener.close()
+        self._courier.close()
         self._sweeper.close()
         self.ledger.flush(_FLUSH_SECONDS)
         self._hand_back_waiting()

@@ -1,11 +1,24 @@
 """How attempts are made: leases, retries, limits of time and number."""
 
+import ipaddress
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def sane_waits(waits: tuple[float, ...]) -> tuple[float, ...]:
+    """Give back waits that a retry can have.
+
+    :raises ValueError: there is none, or one of them is negative or longer than 30 days.
+    """
+    if not waits or any(not 0 <= wait <= 30 * 86_400 for wait in waits):
+        message = "needs one or more numbers of seconds, none below 0 or above 30 days"
+        raise ValueError(message)
+    return waits
 
 
 class WorkerSettings(BaseSettings):
@@ -45,10 +58,7 @@ class WorkerSettings(BaseSettings):
     @field_validator("backoff_seconds")
     @classmethod
     def _sane_waits(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or any(not 0 <= wait <= 30 * 86_400 for wait in value):
-            message = "needs one or more numbers of seconds, none below 0 or above 30 days"
-            raise ValueError(message)
-        return value
+        return sane_waits(value)
 
     @field_validator("type_concurrency", mode="before")
     @classmethod
@@ -72,6 +82,41 @@ class WorkerSettings(BaseSettings):
             message = f"needs to be at most half of GREENROOM_LEASE_SECONDS ({lease:g})"
             raise ValueError(message)
         return value
+
+
+class WebhookSettings(BaseSettings):
+    """Where webhooks may go, and how they are tried again."""
+
+    model_config = SettingsConfigDict(env_prefix="GREENROOM_WEBHOOK_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Comma-separated networks (CIDR) to which webhooks may go by http, on any port, private ones among them."
+    )
+    backoff_seconds: Annotated[tuple[float, ...], NoDecode] = Field(
+        (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 28800.0),
+        description="Comma-separated waits before a webhook is tried again; after the last one it has failed.",
+    )
+    time_limit_seconds: float = Field(10.0, gt=0, le=60, description="Time a webhook's receiver has to answer.")
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(word.strip()) for word in value.split(",") if word.strip())
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("backoff_seconds", mode="before")
+    @classmethod
+    def _split_waits(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("backoff_seconds")
+    @classmethod
+    def _sane_waits(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return sane_waits(value)
 
 
 class LogSettings(BaseSettings):

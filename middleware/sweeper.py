@@ -9,7 +9,20 @@ import structlog
 
 from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
-from persistence import dependencies, due, firing, orphans, parking, prune, rescue, resend, run_control, sweeps, workers
+from persistence import (
+    dependencies,
+    due,
+    firing,
+    orphans,
+    parking,
+    prune,
+    rescue,
+    resend,
+    run_control,
+    sweeps,
+    webhook_deliveries,
+    workers,
+)
 from persistence.database import Database, Session, is_repeatable
 
 _PRUNE_EVERY_SECONDS = 30.0
@@ -88,6 +101,7 @@ class Sweeper:
             self._next_prune = time.monotonic() + _PRUNE_EVERY_SECONDS
             hours = self._settings.retention_hours
             self._repeat(lambda session: prune.prune(session, older_than_seconds=hours * 3600))
+            self._repeat(lambda session: webhook_deliveries.prune(session, older_than_seconds=hours * 3600))
         if moved:
             self._on_work()
 

@@ -59,6 +59,8 @@ NAMES = frozenset(
         "LLM_URL",
         "SCAN_ALLOW",
         "WEBHOOK_ALLOW",
+        "WEBHOOK_BACKOFF_SECONDS",
+        "WEBHOOK_TIME_LIMIT_SECONDS",
     ]
 )
 

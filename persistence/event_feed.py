@@ -10,6 +10,7 @@ from sqlmodel import Session
 from persistence.batches import Batch, among, many
 from persistence.database import as_instant
 from persistence.statements import run
+from persistence.states import Status
 
 _LAST_ID = 2**63 - 1
 
@@ -48,6 +49,13 @@ class Step:
     reason: str | None
     error: str | None
 
+    @property
+    def event(self) -> str:
+        """The name under which the step is told, such as job.completed."""
+        if self.to == Status.QUEUED:
+            return "job.retrying" if self.before == Status.PROCESSING else "job.enqueued"
+        return "job.active" if self.to == Status.PROCESSING else f"job.{self.to}"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -78,12 +86,15 @@ def here(session: Session) -> Position:
     return Position(oldest - 1, _LAST_ID)
 
 
-def read(session: Session, *, after: Position, watched: Watched, limit: int = 2000) -> tuple[list[Step], Position]:
+def read(
+    session: Session, *, after: Position, watched: Watched, limit: int = 2000, end: Position | None = None
+) -> tuple[list[Step], Position]:
     """Read on from a place.
 
+    :param end: how far to read, a place that `here` has told; None for as far as can be.
     :returns: the steps that are wanted, in the order of the feed, and the place from which to read on.
     """
-    end = here(session)
+    end = here(session) if end is None else end
     if end <= after:
         return [], after
     conditions, parameters = _wanted(session, watched, "t.user_id", "t.job_id")

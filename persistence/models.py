@@ -2,7 +2,20 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, runs, schedules, transitions, users, workers
+from persistence import (
+    books,
+    dead_letters,
+    files,
+    jobs,
+    keys,
+    runs,
+    schedules,
+    transitions,
+    users,
+    webhook_deliveries,
+    webhook_endpoints,
+    workers,
+)
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -24,4 +37,7 @@ TABLES = (
     runs.Run,
     runs.RunGroup,
     schedules.Schedule,
+    webhook_endpoints.WebhookEndpoint,
+    webhook_endpoints.WebhookCursor,
+    webhook_deliveries.WebhookDelivery,
 )

@@ -1,10 +1,13 @@
-"""The SQL that stands beside a migration, for what one kind of database has and the other has not."""
+"""What stands beside a migration's tables: SQL that one kind of database has and the other has not, and who may use them."""
 
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 _FOLDER = Path(__file__).parent / "sql"
+_ROLES_OF_THE_APPLICATION = """SELECT DISTINCT g.grantee FROM information_schema.role_table_grants g
+    WHERE g.table_schema = current_schema() AND g.table_name = 'books' AND g.privilege_type = 'DELETE'
+    AND g.grantee NOT IN (current_user, 'PUBLIC')"""
 
 
 def run(connection: Connection, revision: str) -> None:
@@ -19,6 +22,23 @@ def run(connection: Connection, revision: str) -> None:
         if file.exists():
             for statement in statements(file.read_text()):
                 connection.exec_driver_sql(statement)
+
+
+def let_roles_use(connection: Connection, *tables: str) -> None:
+    """Let whoever may write the tables that were there before write new ones.
+
+    A role of the application (`migrate --app-role`) that was given its rights by an earlier version would otherwise be refused by
+    every process that uses them.
+
+    :param connection: to the database that is being migrated.
+    :param tables: the names of the new ones.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for role in connection.execute(text(_ROLES_OF_THE_APPLICATION)).scalars().all():
+        names = ", ".join(quote(table) for table in tables)
+        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {quote(role)}"))
 
 
 def statements(script: str) -> list[str]:

@@ -1,14 +1,18 @@
-"""The API, served for a test."""
+"""The API, served for a test, and copies of the repository for a newcomer's commands."""
 
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.compose import choice
 from tests.acceptance.compose.stack import Stack
+from tests.acceptance.house import House
 from tests.acceptance.pages import ROOT
 from tests.acceptance.served import Served, captured_logs, served
+from tests.services import give_up
 
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 
@@ -51,6 +55,23 @@ def _greenroom_on_compose(stack: Stack) -> Iterator[Served]:
     stack.rest()
     with stack.emptied() as running:
         yield running
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Give a function that builds a house; whatever runs in them is stopped after the test."""
+    for command in ("bash", "curl", "make"):
+        if shutil.which(command) is None:
+            give_up(command, "it is not installed")
+    built: list[House] = []
+
+    def build(**settings: str) -> House:
+        built.append(House(tmp_path / f"house{len(built)}", **settings))
+        return built[-1]
+
+    yield build
+    for one in built:
+        one.stop()
 
 
 @pytest.fixture(scope="session")

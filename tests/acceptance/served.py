@@ -18,7 +18,7 @@ from actors.registry import JobType
 from api.server import listen, make_server
 from api.settings import ApiSettings, JwtSettings
 from middleware import logs
-from middleware.settings import LogSettings
+from middleware.settings import LogSettings, WebhookSettings
 from persistence import users
 from persistence.database import Database
 from persistence.settings import DatabaseSettings
@@ -79,7 +79,13 @@ class Served:
 
 
 @contextmanager
-def served(database_url: str, *, settings: ApiSettings | None = None, jwt: JwtSettings | None = None) -> Iterator[Served]:
+def served(
+    database_url: str,
+    *,
+    settings: ApiSettings | None = None,
+    jwt: JwtSettings | None = None,
+    webhooks: WebhookSettings | None = None,
+) -> Iterator[Served]:
     """Serve the API on a migrated database for the length of a block."""
     settings = settings or ApiSettings(port=0)
     if ECHO not in REGISTRY.queues():
@@ -89,7 +95,7 @@ def served(database_url: str, *, settings: ApiSettings | None = None, jwt: JwtSe
         given = settings.admin_key.get_secret_value() if settings.admin_key else None
         admin_key = users.ensure_admin(session, admin_key=given) or given
     assert admin_key is not None
-    server = make_server(settings, jwt or JwtSettings(), database)
+    server = make_server(settings, jwt or JwtSettings(), database, webhooks)
     with listen(settings.host, settings.port) as listener, ExitStack() as stack:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="served")
         thread.start()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import psycopg
 import pytest
 
 from tests import factories_pdf
+from tests.acceptance import test_how_to
 from tests.acceptance.house import House
 from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
-from tests.services import give_up, new_database
+from tests.services import new_database
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a shell")]
 
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -31,30 +32,11 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
         "rotate-keys",
         "pause-resume-and-replay",
         "upgrade",
-        "start-runs",
-        "schedule-jobs",
     )
 )
 
 MAKE_A_KEY = "export GREENROOM_KEY=$(.venv/bin/greenroom keys create --user ada --tenant acme --tier pro)"
 GREET = '.venv/bin/greenroom submit greetings.say \'{"name": "Ada"}\' --wait'
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Give a function that builds a house; whatever runs in them is stopped after the test."""
-    for command in ("bash", "curl", "make"):
-        if shutil.which(command) is None:
-            give_up(command, "it is not installed")
-    built: list[House] = []
-
-    def build(**settings: str) -> House:
-        built.append(House(tmp_path / f"house{len(built)}", **settings))
-        return built[-1]
-
-    yield build
-    for one in built:
-        one.stop()
 
 
 def test_generated_parts_are_current() -> None:
@@ -84,8 +66,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_command_is_run() -> None:
-    """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
+    """Every page with commands or Python has a test, here or in test_how_to.py, that runs them."""
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, *test_how_to.PAGES}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -249,19 +231,6 @@ def test_pause_resume_and_replay(house: Callable[..., House]) -> None:
     # then
     assert "job.completed" in watch(home, letters[1]["job"])
     assert '"dry_run":true' in told
-
-
-def test_runs_and_schedules(house: Callable[..., House]) -> None:
-    """A run is started, watched, paused and resumed, and a schedule made and changed, as the pages say."""
-    home = house()
-    write_modules(README, home.folder)
-    home.start(blocks(README, "sh", section="Five minutes")[0])
-    begin, watch_it, control = blocks(RUNS, "sh")
-    home.run(begin)
-    assert '"by":{"large":' in home.run(watch_it)
-    assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
-    assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
-    assert '"paused":true,"next_at":null' in told
 
 
 def test_upgrade(house: Callable[..., House]) -> None:

@@ -46,7 +46,6 @@ class Missing:
 ROWS: dict[str, Row] = {}
 MISSING = (
     Missing("F29", "an idle transaction of ten minutes, 200,000 jobs of churn", "left out", "not a part of the campaign so far"),
-    Missing("F30", "a webhook's receiver that hangs, resets, redirects, trickles", "not built yet", "there are no webhooks"),
 )
 
 

@@ -17,6 +17,9 @@ SETTINGS = {
     "SHUTDOWN_SECONDS": "5",
     "WORKER_PROCESSES": "0",
     "LOG_FORMAT": "json",
+    "WEBHOOK_ALLOW": "127.0.0.0/8",
+    "WEBHOOK_BACKOFF_SECONDS": ",".join(["0.5"] * 400),
+    "WEBHOOK_TIME_LIMIT_SECONDS": "1",
     "ADMIN_KEY": ADMIN_KEY,
     "ACTORS": "tests.faults.work",
 }

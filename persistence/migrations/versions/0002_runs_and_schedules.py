@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from persistence import columns
+from persistence.migrations import beside
 
 revision = "0002"
 down_revision = "0001"
@@ -95,6 +96,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_schedules_user", "schedules", ["user_id", "id"], unique=False)
     _index("ix_schedules_due", "schedules", ["due_at"], "paused_at IS NULL")
+    beside.let_roles_use(op.get_bind(), "runs", "run_groups", "schedules")
 
 
 def _counts() -> list[sa.Column[int]]:

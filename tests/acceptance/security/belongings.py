@@ -2,7 +2,7 @@
 
 import httpx
 
-from persistence import files
+from persistence import files, webhook_deliveries, webhook_endpoints
 from persistence.books import Book
 from persistence.database import as_instant, now
 from persistence.dead_letters import DeadLetter
@@ -14,7 +14,7 @@ FILE = "result.txt"
 
 
 def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[str, str]:
-    """Give a user a job with a file, a dead letter, a book, a run, a schedule and a second key.
+    """Give a user one of each: a job with a file, a dead letter, a book, a run, a schedule, a webhook with a delivery, a key.
 
     :returns: the id of each, by what it is.
     """
@@ -44,5 +44,8 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
                 died_at=at,
             )
         )
+        hook = webhook_endpoints.create(session, user_id=user.id, url="https://hooks.example/", events=["job.failed"])
+        delivery = webhook_deliveries.test(session, endpoint_id=hook.id, user_id=user.id, event="webhook.test")
+        owned |= {"webhook": hook.id, "delivery": delivery.id}
         files.save(session, job_id=job_id, name=FILE, media_type="text/plain", chunks=[b"hi"], now=now(session))
     return owned | {"user": user.id}
