@@ -10,7 +10,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from actors import REGISTRY
-from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, tiers, users
+from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, sessions, tiers, users
 from api.auth import Authentication, Authenticator
 from api.dependencies import provided
 from api.docs import StrictStructs, openapi
@@ -20,6 +20,7 @@ from api.limits import BODY_BYTES, SubmitRates
 from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
+from api.web import assets, pages
 from persistence.database import Database
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
@@ -55,7 +56,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
                 await asyncio.to_thread(part.close)
 
     app = Litestar(
-        route_handlers=[*health.ROUTES, _version_one(settings)],
+        route_handlers=[*health.ROUTES, *sessions.ROUTES, *pages.ROUTES, *assets.ROUTES, _version_one(settings)],
         dependencies=provided(
             authenticator=authenticator,
             database=database,

@@ -9,7 +9,7 @@ import structlog
 
 from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
-from persistence import dependencies, due, orphans, prune, rescue, resend, sweeps, workers
+from persistence import browser_sessions, dependencies, due, orphans, prune, rescue, resend, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
 
 _PRUNE_EVERY_SECONDS = 30.0
@@ -85,6 +85,7 @@ class Sweeper:
             self._next_prune = time.monotonic() + _PRUNE_EVERY_SECONDS
             hours = self._settings.retention_hours
             self._repeat(lambda session: prune.prune(session, older_than_seconds=hours * 3600))
+            self._repeat(browser_sessions.prune)
         if moved:
             self._on_work()
 

@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, transitions, users, workers
+from persistence import books, browser_sessions, dead_letters, files, jobs, keys, transitions, users, workers
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -21,4 +21,5 @@ TABLES = (
     workers.TypeLimit,
     workers.Pause,
     books.Book,
+    browser_sessions.BrowserSession,
 )

@@ -1,0 +1,39 @@
+"""Pages: what a browser is given before anybody has signed in; it holds nothing of anybody, and its scripts ask for the rest."""
+
+from pathlib import Path
+
+from litestar import MediaType, Response, get
+
+from api.web import assets
+
+_BOOKS = (Path(__file__).parent / "books.html").read_text().replace("{assets}", assets.PREFIX).encode()
+
+# Nothing inline, nothing from elsewhere, no text that becomes markup or a script, no frame around us, no form that leaves.
+POLICY = "; ".join(  # noqa: FLY002 - one directive a line
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+@get(["/books", "/books/{book:str}"], sync_to_thread=False, include_in_schema=False)
+def show_books() -> Response[bytes]:
+    """Show the page of one's books; which of them is open, its script reads from the address."""
+    return Response(_BOOKS, media_type=MediaType.HTML, headers=_HEADERS)
+
+
+ROUTES = [show_books]
