@@ -23,7 +23,7 @@ from persistence.errors import UnauthenticatedError
 
 log = structlog.get_logger(__name__)
 
-# Less than any key of ours is long would do; an operator's own choice may be longer.
+# Ours are far shorter; an operator's own choice may be longer.
 _LONGEST_KEY = 1000
 
 
@@ -119,7 +119,7 @@ async def read_session(
 async def sign_out(
     request: Request[Any, Any, State], authenticator: NamedDependency[Authenticator], database: NamedDependency[Database]
 ) -> Response[None]:
-    """Sign out: the session ends on every process within a second, its streams as well."""
+    """Sign out: the session ends on every process within a second, and its streams tell nothing more."""
     token = cookies.token_of(request.scope)
     if token is not None:
         cookies.check_csrf(request.scope, token)

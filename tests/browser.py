@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # slow to import, and most tests need no browser
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# As root, as in a container, Chromium runs only without its own sandbox; the pages are ours. Containers' /dev/shm is small.
+_ARGUMENTS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 _PATIENCE_MILLISECONDS = 20_000
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
@@ -89,8 +91,7 @@ def browser() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # As root, as in a container, Chromium runs only without its own sandbox; the pages are ours.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        started = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield started
         started.close()
 

@@ -19,7 +19,6 @@ def test_every_write_needs_the_session_s_token(greenroom: Served) -> None:
         "none": mine.client(),
         "empty": mine.client(csrf=""),
         "wrong": mine.client(csrf="0" * 64),
-        "not ASCII": mine.client(csrf="0" * 63 + "é"),
         "another session's": mine.client(csrf=other.csrf),
         "the cookie's own": mine.client(csrf=mine.cookie),
     }

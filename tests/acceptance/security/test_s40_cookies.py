@@ -3,6 +3,8 @@
 import pytest
 
 from api.settings import ApiSettings
+from persistence import users
+from tests import factories
 from tests.acceptance.browser_cookies import LOCAL_NAME, SECURE_NAME, ask, cookies_of, sign_in
 from tests.acceptance.served import Served, served
 
@@ -79,13 +81,15 @@ def test_a_stream_ends_with_its_key(greenroom: Served, monkeypatch: pytest.Monke
     monkeypatch.setattr("api.events.PING_SECONDS", 0.1)
     greenroom.put_user("ann")
     made = greenroom.make_key("ann")
-    for client in (greenroom.client(made["key"]), sign_in(greenroom, made["key"]).client()):
-        with client.stream("GET", "/events") as events:
-            lines = events.iter_lines()
-            assert next(lines) == "retry: 1000"
-            if client.headers.get("cookie"):
-                greenroom.admin.delete(f"/keys/{made['id']}")
-                assert [line for line in lines if line.startswith("event")] == []  # and it has ended
+    by_key, by_cookie = greenroom.client(made["key"]), sign_in(greenroom, made["key"]).client()
+    with by_key.stream("GET", "/events") as one, by_cookie.stream("GET", "/events") as other:
+        streams = [one.iter_lines(), other.iter_lines()]
+        assert [next(lines) for lines in streams] == ["retry: 1000"] * 2
+        greenroom.admin.delete(f"/keys/{made['id']}")
+        with greenroom.database.write() as session:
+            factories.submit(session, users.find(session, name="ann").id)
+        told = [[line for line in lines if line.startswith(("event", "data"))] for lines in streams]  # both end by themselves
+    assert told == [[], []]
 
 
 def test_guessing_is_limited(greenroom_on_sqlite: Served) -> None:
