@@ -53,7 +53,7 @@ def test_a_dropped_pdf_moves_through_its_stages(greenroom: Served, visit: Visit)
 
     ann.drops(PDF)
 
-    expect(ann.page.get_by_role("heading", level=1)).to_have_text("my book")
+    expect(ann.page.locator(".title")).to_have_text("my book")
     expect(row[books.UPLOAD]).to_contain_text("Waits for a worker")
     expect(row[books.EXTRACT]).to_contain_text("Comes later")
     book = ann.page.url.rpartition("/")[2]
@@ -170,7 +170,7 @@ def test_what_is_refused_is_said_in_the_api_s_own_words(
         expect(upload).to_have_count(0)
         if tier != "free":
             ann.drops(PDF, "good.pdf")
-            expect(ann.page.get_by_role("heading", level=1)).to_have_text("good")
+            expect(ann.page.locator(".title")).to_have_text("good")
 
 
 def test_a_book_that_cannot_be_made_says_why(greenroom: Served, visit: Visit) -> None:

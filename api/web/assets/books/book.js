@@ -51,8 +51,8 @@ export class BookView {
   heard(event) {
     if (!this.#id || this.#book?.status !== "processing") return;
     const ours = this.#stages?.heard(event);
-    // A job that we do not know may be this book's next stage.
-    if (event.name !== "progress" || !ours) this.#lookSoon();
+    // A new job that we do not know may be this book's next stage.
+    if (event.name === "enqueued" || (ours && event.name !== "progress")) this.#lookSoon();
   }
 
   close() {
@@ -78,8 +78,8 @@ export class BookView {
     const { signal } = (this.#asking = new AbortController());
     const path = `${API}/books/${encodeURIComponent(this.#id)}`;
     try {
-      const jobs = await call("GET", `${path}/jobs`, { signal });
       const book = await call("GET", path, { signal });
+      const jobs = await call("GET", `${path}/jobs`, { signal });
       this.element.removeAttribute("aria-busy");
       this.#draw(book, jobs.items);
       this.changed(book);
@@ -116,7 +116,7 @@ export class BookView {
     ].filter(Boolean);
     return h(
       "header", { class: "book-head" },
-      h("h1", { dir: "auto" }, book.title),
+      h("h2", { class: "title", dir: "auto" }, book.title),
       h("p", { class: "facts" }, facts.map((fact) => h("span", { class: "fact" }, fact))),
       h(
         "p", { class: "book-actions" },
@@ -149,7 +149,7 @@ export class BookView {
     fill(
       this.element,
       h("a", { class: "back", href: "/books" }, "All books"),
-      h("h1", {}, gone ? "There is no such book" : "The book cannot be shown"),
+      h("h2", { class: "title" }, gone ? "There is no such book" : "The book cannot be shown"),
       h("p", { class: "error", role: "alert" }, gone ? "It may have been deleted, or belong to somebody else." : problem.message),
       gone ? null : h("button", { type: "button", onclick: () => this.#look() }, "Try again"),
     );

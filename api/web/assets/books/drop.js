@@ -10,7 +10,7 @@ export class Drop {
   #list = h("ul", { class: "uploads", "aria-label": "Uploads" });
   #depth = 0;
 
-  /** `most` is the largest file in bytes; `made` is told each book that has come of it. */
+  /** `most` is the largest file in bytes; `made` is told each book that has come of it, and whether it is the first of its lot. */
   constructor(most, made) {
     this.most = most;
     this.made = made;
@@ -64,9 +64,13 @@ export class Drop {
   async #next() {
     if (this.#busy) return;
     this.#busy = true;
+    let isFirst = true;
     for (let sending = this.#queue.shift(); sending; sending = this.#queue.shift()) {
       const book = await sending.run(this.most);
-      if (book && this.element.isConnected) this.made(book);
+      if (book && this.element.isConnected) {
+        this.made(book, isFirst);
+        isFirst = false;
+      }
     }
     this.#busy = false;
   }

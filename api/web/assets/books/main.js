@@ -19,9 +19,9 @@ class Library {
   constructor() {
     this.shelf = new Shelf();
     this.book = new BookView({ changed: (book) => this.shelf.put(book), deleted: (id) => this.#deleted(id) });
-    const drop = new Drop(session.is.upload_bytes, (book) => this.#made(book));
-    const aside = h("aside", { class: "shelf", "aria-label": "Your books" }, drop.element, this.shelf.element);
-    this.element = h("div", { class: "library" }, aside, this.book.element);
+    const drop = new Drop(session.is.upload_bytes, (book, isFirst) => this.#made(book, isFirst));
+    const side = h("div", { class: "shelf" }, drop.element, this.shelf.element);
+    this.element = h("div", { class: "library" }, side, this.book.element);
     this.shelf.load();
     this.show();
   }
@@ -50,9 +50,9 @@ class Library {
     this.book.close();
   }
 
-  #made(book) {
+  #made(book, isFirst) {
     this.shelf.put(book);
-    go(`${HOME}/${book.id}`);
+    if (isFirst) go(`${HOME}/${book.id}`);
   }
 
   #deleted(id) {

@@ -80,7 +80,7 @@ export class Reader {
     const first = this.#at < 0;
     this.#at = place;
     const { title, blocks, own } = this.#parts[place];
-    const heading = h("h2", { tabindex: "-1", dir: "auto", class: own ? null : "unseen" }, title);
+    const heading = h("h3", { tabindex: "-1", dir: "auto", class: own ? "chapter" : "chapter unseen" }, title);
     fill(this.text, place === 0 ? this.#remark() : null, heading, blocks.map(drawn), this.#turns(place));
     this.contents.querySelectorAll("a").forEach((link, number) => {
       if (number === place) link.setAttribute("aria-current", "true");
@@ -114,5 +114,5 @@ function part(section, place) {
 
 function drawn({ heading, text, page }) {
   const number = page ? h("span", { class: "page-number", "aria-hidden": "true", "data-page": page }) : null;
-  return h(heading ? "h3" : "p", { dir: "auto" }, number, text);
+  return h(heading ? "h4" : "p", { dir: "auto" }, number, text);
 }

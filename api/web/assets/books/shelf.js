@@ -19,7 +19,7 @@ export class Shelf {
   #loaded = false;
 
   constructor() {
-    this.element = h("section", { class: "own-books" }, h("h2", { tabindex: "-1" }, "Your books"), this.#list, this.#foot);
+    this.element = h("section", { class: "own-books", "aria-label": "Your books" }, h("h2", { tabindex: "-1" }, "Your books"), this.#list, this.#foot);
     this.element.setAttribute("aria-busy", "true");
     fill(this.#list, [1, 2, 3].map(() => h("li", { class: "ghost", "aria-hidden": "true" })));
   }

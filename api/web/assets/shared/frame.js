@@ -10,7 +10,7 @@ export function drawFrame(element, { feed, home, page }) {
   const words = h("span");
   const state = h("p", { class: "feed-state", "data-state": "off" }, words);
   const account = h("div", { class: "account" });
-  fill(element, h("a", { class: "brand", href: home }, "Greenroom"), h("p", { class: "page-name" }, page), state, account);
+  fill(element, h("a", { class: "brand", href: home }, "Greenroom"), h("h1", { class: "page-name" }, page), state, account);
   let was = "off";
 
   feed.addEventListener("state", () => {

@@ -3,6 +3,8 @@
 import { call, onRefused, useCsrf } from "./api.js";
 
 const PATH = "/session";
+const OVER = "Your session is over. Sign in again to go on.";
+const LEFT = "You have signed out.";
 
 class Session extends EventTarget {
   #channel = new BroadcastChannel("greenroom-session");
@@ -10,9 +12,12 @@ class Session extends EventTarget {
 
   constructor() {
     super();
-    onRefused(() => this.#becomes(null, "Your session is over. Sign in again to go on."));
+    onRefused(() => this.#becomes(null, OVER));
     // Tabs of one browser share the cookie, so they come and go together.
-    this.#channel.addEventListener("message", () => this.load().catch(() => {}));
+    this.#channel.addEventListener("message", ({ data }) => {
+      if (data === "out") this.#becomes(null, LEFT);
+      else this.load().catch(() => {});
+    });
   }
 
   /** Who has signed in (`user`, `tenant`, `scope`, …), or null. */
@@ -22,7 +27,7 @@ class Session extends EventTarget {
 
   /** Ask the server who has signed in. */
   async load() {
-    this.#becomes(await call("GET", PATH), "");
+    this.#becomes(await call("GET", PATH), OVER);
   }
 
   /** Sign in; throws a Problem. */
@@ -34,7 +39,7 @@ class Session extends EventTarget {
   /** Sign out, here and in all tabs; throws a Problem. */
   async signOut() {
     await call("DELETE", PATH);
-    this.#becomes(null, "You have signed out.");
+    this.#becomes(null, LEFT);
     this.#channel.postMessage("out");
   }
 

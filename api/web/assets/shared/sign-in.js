@@ -13,7 +13,7 @@ export function showSignIn(element, why = "") {
   const button = h("button", { type: "submit", class: "primary" }, "Sign in");
   const form = h(
     "form", { class: "sign-in", method: "post", novalidate: true, onsubmit: submit },
-    h("h1", {}, "Sign in"),
+    h("h2", { class: "title" }, "Sign in"),
     why ? h("p", { class: "notice", role: "status" }, why) : null,
     h("label", { for: "key" }, "API key"),
     key,
