@@ -6,7 +6,7 @@ from litestar import MediaType, Response, get
 
 from api.web import assets
 
-_BOOKS = (Path(__file__).parent / "books.html").read_text().replace("{assets}", assets.PREFIX).encode()
+BOOKS = (Path(__file__).parent / "books.html").read_text().replace("{assets}", assets.PREFIX).encode()
 
 # Nothing inline, nothing from elsewhere, no text that becomes markup or a script, no frame around us, no form that leaves.
 POLICY = "; ".join(  # noqa: FLY002 - one directive a line
@@ -33,7 +33,7 @@ _HEADERS = {
 @get(["/books", "/books/{book:str}"], sync_to_thread=False, include_in_schema=False)
 def show_books() -> Response[bytes]:
     """Show the page of one's books; which of them is open, its script reads from the address."""
-    return Response(_BOOKS, media_type=MediaType.HTML, headers=_HEADERS)
+    return Response(BOOKS, media_type=MediaType.HTML, headers=_HEADERS)
 
 
 ROUTES = [show_books]
