@@ -47,7 +47,11 @@ export class Reader {
       if (LANGUAGE.test(language)) this.text.lang = language;
       this.note = source.querySelector("body > .note")?.textContent ?? "";
       this.text.removeAttribute("aria-busy");
-      if (!this.#parts.length) return void fill(this.text, this.#remark() ?? h("p", { class: "empty" }, "This book holds no text."));
+      if (!this.#parts.length) {
+        fill(this.text, this.#remark() ?? h("p", { class: "empty" }, "This book holds no text."));
+        this.contents.remove();
+        return;
+      }
       this.#drawContents();
       this.follow();
     } catch (problem) {
@@ -57,7 +61,11 @@ export class Reader {
         fill(this.text, h("p", { class: "loading" }, "Opening …"));
         this.#load();
       };
-      fill(this.text, h("p", { class: "error", role: "alert" }, problem.message), h("button", { type: "button", onclick: again }, "Try again"));
+      fill(
+        this.text,
+        h("p", { class: "error", role: "alert" }, problem.message),
+        h("button", { type: "button", onclick: again }, "Try again"),
+      );
     }
   }
 

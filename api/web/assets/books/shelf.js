@@ -19,8 +19,9 @@ export class Shelf {
   #loaded = false;
 
   constructor() {
-    this.element = h("section", { class: "own-books", "aria-label": "Your books" }, h("h2", { tabindex: "-1" }, "Your books"), this.#list, this.#foot);
-    this.element.setAttribute("aria-busy", "true");
+    const title = h("h2", { tabindex: "-1" }, "Your books");
+    const named = { class: "own-books", "aria-label": "Your books", "aria-busy": "true" };
+    this.element = h("section", named, title, this.#list, this.#foot);
     fill(this.#list, [1, 2, 3].map(() => h("li", { class: "ghost", "aria-hidden": "true" })));
   }
 

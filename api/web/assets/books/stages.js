@@ -99,7 +99,7 @@ export class Stages {
 
 function sentence(job) {
   const again = job.attempt > 1 ? `, attempt ${job.attempt} of ${job.max_attempts}` : "";
-  if (job.status === "completed") return job.started_at && job.finished_at ? `Done in ${duration(job.started_at, job.finished_at)}` : "Done";
+  if (job.status === "completed") return `Done${job.started_at ? ` in ${duration(job.started_at, job.finished_at)}` : ""}`;
   if (job.status === "failed") return "Failed";
   if (job.status === "cancelled") return "Cancelled";
   if (job.status === "processing") return `${capital(job.progress.note) || "Begins"}${again}`;
