@@ -15,7 +15,7 @@ import pytest
 from tests.services import give_up
 
 if TYPE_CHECKING:  # slow to import, and most tests need no browser
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # As root, as in a container, Chromium runs only without its own sandbox; the pages are ours. Containers' /dev/shm is small.
@@ -59,7 +59,7 @@ class Visitor:
         page = self.context.new_page()
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"not caught: {error}"))
-        page.on("dialog", lambda dialog: (self.complaints.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._asked)
         return page
 
     def goes_to(self, path: str) -> None:
@@ -76,6 +76,10 @@ class Visitor:
     def drops(self, content: bytes, name: str = "my_book.pdf", type: str = "application/pdf") -> None:
         """Drop a file on the place for it."""
         self.page.locator(".drop-zone").evaluate(_DROP, [name, type, base64.b64encode(content).decode()])
+
+    def _asked(self, dialog: "Dialog") -> None:
+        self.complaints.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _heard(self, message: "ConsoleMessage") -> None:
         if message.type in {"error", "warning"} and not message.text.startswith(_NO_COMPLAINT):

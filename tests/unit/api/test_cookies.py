@@ -80,7 +80,7 @@ def test_writes_show_the_token(method: str) -> None:
         {"x_csrf_token": good, "sec_fetch_site": "cross-site"},
     ):
         with pytest.raises(ForbiddenError):
-            cookies.check_csrf(scope(method, **headers), TOKEN)  # type: ignore[arg-type]
+            cookies.check_csrf(scope(method, **headers), TOKEN)
 
 
 def test_reading_needs_none() -> None:

@@ -7,7 +7,7 @@ const STAGES = [
   ["documents.upload", "Check", "Can it be opened, and how long is it?"],
   ["documents.extract", "Read", "The text of every page, and where the chapters begin."],
   ["documents.describe", "Describe", "Languages, key phrases, and how long it takes to read."],
-  ["documents.convert", "Set", "One clean text to read here."],
+  ["documents.convert", "Typeset", "One clean text to read here."],
 ];
 const WAITING = {
   user_limit: "Waits for your other jobs",
