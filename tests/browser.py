@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # slow to import, and most tests need no browser
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # As root, as in a container, Chromium runs only without its own sandbox; the pages are ours. Containers' /dev/shm is small.
 _ARGUMENTS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-_PATIENCE_MILLISECONDS = 20_000
+_PATIENCE_MILLISECONDS = 40_000
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
 # Whatever a policy of the page forbids, however quietly, is heard on the console.
@@ -92,8 +92,9 @@ def browser() -> Iterator["Browser"]:
     path = os.environ.get("GREENROOM_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         give_up("Chromium", "no browser is installed")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield started

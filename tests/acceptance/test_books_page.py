@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from pydantic import SecretStr
 
 from api.settings import ApiSettings
 from persistence import books
@@ -17,7 +18,7 @@ from tests.acceptance.shelf import PDF, TEXT, html_of, make_key, own_book
 from tests.acceptance.stage import Stage
 from tests.browser import PHONE, Visitor
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 Visit = Callable[..., Visitor]
 
@@ -229,7 +230,7 @@ def test_a_revoked_key_ends_the_page(greenroom: Served, visit: Visit, monkeypatc
 
 def test_the_stream_comes_back(sqlite_database: str, visit: Visit) -> None:
     """While the server is away the page says so and keeps what it shows; back again, it shows what it missed."""
-    settings = ApiSettings(port=free_port())
+    settings = ApiSettings(port=free_port(), admin_key=SecretStr("an-operators-own-choice-of-a-key-0001"))
     apart = Database(DatabaseSettings(), url=sqlite_database)
     with served(sqlite_database, settings=settings) as greenroom:
         ann, stage = visit(greenroom.url), Stage(apart)
@@ -325,6 +326,8 @@ def test_the_keyboard_is_enough(greenroom_on_sqlite: Served, visit: Visit) -> No
     expect(ann.page.get_by_label("API key")).to_be_focused()
     ann.page.keyboard.insert_text(key)
     ann.page.keyboard.press("Enter")
+    expect(ann.page.get_by_role("heading", name="Your books")).to_be_focused()
+    ann.page.reload()
     ann.page.get_by_role("link", name="The Lamp at the Reef").wait_for()
 
     reached = tab_to(ann, "book-list")

@@ -39,6 +39,10 @@ class Library {
     this.book.refresh();
   }
 
+  focus() {
+    this.shelf.element.querySelector("h2").focus();
+  }
+
   heard(event) {
     if (!event.type.startsWith("documents.")) return;
     this.book.heard(event);
@@ -58,7 +62,7 @@ class Library {
   #deleted(id) {
     this.shelf.remove(id);
     go(HOME, { replace: true });
-    this.shelf.element.querySelector("h2").focus();
+    this.focus();
   }
 }
 
@@ -67,6 +71,7 @@ feed.addEventListener("job", (event) => library?.heard(event.detail));
 onMove(() => library?.show());
 takeLinks(HOME);
 
+let wasForm = false;
 session.addEventListener("change", ({ detail }) => {
   library?.close();
   library = null;
@@ -75,7 +80,10 @@ session.addEventListener("change", ({ detail }) => {
     library = new Library();
     fill(main, library.element);
     feed.open();
+    // The form that had the focus is gone.
+    if (wasForm) library.focus();
   } else {
+    wasForm = true;
     document.title = "Books · Greenroom";
     showSignIn(main, detail.why);
   }
