@@ -84,7 +84,8 @@ async def sign_in(
             return browser_sessions.begin(session, key_id=key_id, seconds=seconds)
 
     token, expires_at = await asyncio.to_thread(begin)
-    authenticator.forget()
+    if before is not None:
+        authenticator.forget()
     log.info("session.begun", key_id=key_id, user=caller.user_id)
     shown = NewSessionOut(**msgspec.structs.asdict(_seen(caller, token, settings)), expires_at=expires_at)
     return Response(shown, cookies=[cookies.made(token, seconds=seconds, plain=plain)])

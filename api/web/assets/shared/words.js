@@ -20,6 +20,7 @@ export function count(number, thing) {
 /** How long it took from one moment to another: 0.4 s, 12 s, 3 min. */
 export function duration(from, to) {
   const seconds = Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
+  if (seconds < 0.05) return "no time";
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   return seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
