@@ -46,6 +46,7 @@ def test_hostile_words_are_words(greenroom_on_sqlite: Served, visit: Callable[..
     text = Book(title=EVIL, pages=[Page(1, [EVIL, f"Words: {EVIL}"], [0])], chapters=[Chapter(EVIL, 1)])
     ann.goes_to(f"/books/{own_book(greenroom, key, html_of(text))}")
     expect(ann.page.locator("article").get_by_text(EVIL)).to_have_count(2)
+    assert ann.complaints == []
     ann.goes_to(f"/books/{own_book(greenroom, key, HOSTILE)}")
     expect(ann.page.locator("article")).to_contain_text("Words")
     expect(ann.page.locator("article .chapter")).to_have_text("One alert(1){{7*7}}x")
