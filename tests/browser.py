@@ -5,6 +5,7 @@ a loud line, and fail in CI.
 """
 
 import base64
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from tests.services import give_up
 
 if TYPE_CHECKING:  # slow to import, and most tests need no browser
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
+
+log = logging.getLogger(__name__)
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # As root, as in a container, Chromium runs only without its own sandbox; the pages are ours. Containers' /dev/shm is small.
@@ -60,6 +63,7 @@ class Visitor:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"not caught: {error}"))
         page.on("dialog", self._asked)
+        page.on("requestfailed", lambda request: log.info("not answered: %s: %s", request.url, request.failure))
         return page
 
     def goes_to(self, path: str) -> None:

@@ -271,6 +271,19 @@ def test_a_real_pdf_becomes_a_book_to_read(tmp_path: Path, visit: Visit) -> None
         up.close()
 
 
+def test_a_page_that_arrives_in_part_says_so(greenroom_on_sqlite: Served, visit: Visit) -> None:
+    """When one of its scripts is lost on the way, the page says that and can be loaded again, and does not open for ever."""
+    ann = visit(greenroom_on_sqlite.url)
+    ann.page.route("**/books/drop.js", lambda route: route.abort())
+    ann.goes_to("/books")
+    expect(ann.page.get_by_role("alert")).to_have_text("This page has not arrived whole.")
+    ann.page.unroute("**/books/drop.js")
+
+    ann.page.get_by_role("button", name="Load it again").click()
+
+    expect(ann.page.get_by_label("API key")).to_be_visible()
+
+
 def test_the_page_loads_nothing_from_elsewhere(greenroom_on_sqlite: Served, visit: Visit) -> None:
     """Every request of the page goes to the server that it came from, and what it is made of may be kept by the browser."""
     key = make_key(greenroom_on_sqlite)
