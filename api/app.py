@@ -23,6 +23,7 @@ from api import (
     quota,
     runs,
     schedules,
+    sessions,
     tiers,
     users,
     webhooks,
@@ -37,6 +38,7 @@ from api.problems import respond
 from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
 from api.watch import Watch
+from api.web import assets, pages
 from middleware.settings import WebhookSettings
 from persistence.database import Database
 from persistence.ledger import Ledger
@@ -78,7 +80,7 @@ def create_app(
                 await asyncio.to_thread(part.close)
 
     app = Litestar(
-        route_handlers=[*health.ROUTES, _version_one(settings)],
+        route_handlers=[*health.ROUTES, *sessions.ROUTES, *pages.ROUTES, *assets.ROUTES, _version_one(settings)],
         dependencies=provided(
             authenticator=authenticator,
             database=database,

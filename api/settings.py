@@ -50,6 +50,7 @@ class ApiSettings(BaseSettings):
     request_seconds: float = Field(
         20, gt=0, le=30, description="A request's headers, and its body at 16 KiB a second, must arrive within this."
     )
+    session_hours: float = Field(12, gt=0, le=720, description="How long a browser stays signed in on the pages.")
     api_threads: int = Field(16, ge=1, le=200, description="Requests that one API process works on at the same time.")
 
     @field_validator("allowed_hosts", mode="before")

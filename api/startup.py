@@ -144,6 +144,7 @@ def _announcement(api: ApiSettings, database: DatabaseSettings, supervised: Supe
     lines = [
         "",
         "Greenroom is running.",
+        f"  Books      {address}/books",
         f"  API        {address}/api/v1",
         f"  API docs   {address}/schema",
         f"  Database   {database.place}",

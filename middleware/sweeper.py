@@ -10,6 +10,7 @@ import structlog
 from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
 from persistence import (
+    browser_sessions,
     dependencies,
     due,
     firing,
@@ -102,6 +103,7 @@ class Sweeper:
             hours = self._settings.retention_hours
             self._repeat(lambda session: prune.prune(session, older_than_seconds=hours * 3600))
             self._repeat(lambda session: webhook_deliveries.prune(session, older_than_seconds=hours * 3600))
+            self._repeat(browser_sessions.prune)
         if moved:
             self._on_work()
 

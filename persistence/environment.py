@@ -41,6 +41,7 @@ NAMES = frozenset(
         "PORT",
         "RESEND_SECONDS",
         "REQUEST_SECONDS",
+        "SESSION_HOURS",
         "SHUTDOWN_SECONDS",
         "SQLITE_FULL_SYNC",
         "SWEEP_SECONDS",

@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from persistence import (
     books,
+    browser_sessions,
     dead_letters,
     files,
     jobs,
@@ -40,4 +41,5 @@ TABLES = (
     webhook_endpoints.WebhookEndpoint,
     webhook_endpoints.WebhookCursor,
     webhook_deliveries.WebhookDelivery,
+    browser_sessions.BrowserSession,
 )

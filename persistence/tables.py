@@ -30,9 +30,9 @@ def id_column(target: str | None = None, *, nullable: bool = False, index: bool 
     return Field(default=None, sa_column=Column(Id, *keys, nullable=nullable, index=index))
 
 
-def instant(*, nullable: bool = True) -> Any:
+def instant(*, nullable: bool = True, index: bool = False) -> Any:
     """Declare a column that holds a moment, written by the statement that knows it."""
-    return Field(default=None, sa_column=Column(Instant, nullable=nullable))
+    return Field(default=None, sa_column=Column(Instant, nullable=nullable, index=index))
 
 
 def json_text(*, nullable: bool = True) -> Any:

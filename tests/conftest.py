@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.services"]
+pytest_plugins = ["tests.services", "tests.browser"]
 
 # A shared machine is slow at times; that is no finding about the code.
 settings.register_profile("greenroom", deadline=None, print_blob=True, max_examples=40)

@@ -8,7 +8,8 @@ from actors.documents.reading.book import Book, Chapter, Page
 from actors.documents.reading.text import clean
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_STYLE = (
+# Pages that read such a document allow this one style, by its hash.
+STYLE = (
     ":root{color-scheme:light dark}body{max-width:42rem;margin:2rem auto;padding:0 1rem;font:1.05rem/1.6 Georgia,serif}"
     "h1,h2,h3{line-height:1.25}nav ol{padding-inline-start:1.5rem}.note{font-style:italic}"
     "section+section{margin-block-start:3rem}p,h1,h2,h3,li{overflow-wrap:anywhere}"
@@ -35,7 +36,7 @@ def document(book: Book, *, language: str | None) -> Iterator[tuple[int, str]]:
             f'<!doctype html>\n<html{lang}>\n<head>\n<meta charset="utf-8">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-            f'<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n<h1 dir="auto">{title}</h1>\n</header>\n'
+            f'<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1 dir="auto">{title}</h1>\n</header>\n'
         ),
     )
     if book.note:
