@@ -214,7 +214,7 @@ class Ledger:
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
-            if not holds and self._source.mode is dispatch.Mode.SEND:
+            if taken and not holds and self._source.mode is dispatch.Mode.SEND:
                 spare_the_disk(session)  # lost slots are given again, and their messages are refused or as good as new ones
         for entry in done.written.submissions:
             entry.repeated = True
