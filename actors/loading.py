@@ -15,7 +15,9 @@ CORE = frozenset(
     {
         "brokers",
         "chat",
+        "command",
         "context",
+        "guard",
         "hints",
         "installation",
         "job",

@@ -1,10 +1,14 @@
 """Where messages go, which job types exist beyond the ones that come along, and which models they may ask."""
 
+import os
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# What a command needs to find its way; everything else of a worker's environment may be a secret.
+_PLAIN = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "VIRTUAL_ENV")
 
 
 class ActorSettings(BaseSettings):
@@ -58,3 +62,8 @@ class ChatSettings(BaseSettings):
         if value is not None and not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
             raise ValueError("may hold only printable ASCII characters")
         return value
+
+
+def plain_environment() -> dict[str, str]:
+    """Return those variables of the environment that every command may see."""
+    return {name: os.environ[name] for name in _PLAIN if name in os.environ}
