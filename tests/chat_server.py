@@ -150,7 +150,11 @@ class ChatServer:
         if isinstance(answer, bytes):
             return _send(handler, 200, answer)
         said = messages[-1]["content"]
-        return _send(handler, 200, _completion(model, said, answer if isinstance(answer, str) else answer(said)))
+        return _send(handler, 200, _completion(model, said, _text(answer, said)))
+
+
+def _text(answer: str | Callable[[str], str], said: str) -> str:
+    return answer if isinstance(answer, str) else answer(said)
 
 
 def _completion(model: str, asked: str, text: str) -> bytes:
