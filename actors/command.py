@@ -145,7 +145,11 @@ def _follow(process: subprocess.Popen[bytes], job: JobContext, limit: float | No
             job.check()
             if deadline is not None and time.monotonic() > deadline:
                 raise CommandTimeoutError(f"the command took longer than {limit:g} seconds", stderr=_text(tail))
-            for key, _ in selector.select(_LOOK_SECONDS):
+            is_over = process.poll() is not None  # before the look, so that nothing of what it said is missed
+            ready = selector.select(0 if is_over else _LOOK_SECONDS)
+            if is_over and not ready:
+                break  # somebody killed the guard, and the command still holds its ends of the pipes
+            for key, _ in ready:
                 piece = os.read(key.fd, _PIECE_BYTES)
                 if not piece:
                     selector.unregister(key.fileobj)
