@@ -1,10 +1,11 @@
 """What a job's function is given to work with: progress, follow-ups, files and the log."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -18,6 +19,8 @@ from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
 
+Seen = TypeVar("Seen")
+
 _MOST_NOTE_CHARACTERS = 500
 _MOST_NAME_CHARACTERS = 200
 
@@ -30,6 +33,9 @@ class Surroundings(Protocol):
 
     def read_file(self, claim: Taken, name: str, of: str) -> bytes:
         """Read an attachment of a job of the same user."""
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        """Look into the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,12 @@ class JobContext:
             min(100.0, max(0.0, float(percent))),
             None if note is None else storable(note[:_MOST_NOTE_CHARACTERS]),
         )
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long this attempt may still take; None where nothing limits it, as in a test."""
+        deadline = self._attempt.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def check(self) -> None:
         """Stop here if the job was cancelled.
@@ -144,6 +156,13 @@ class JobContext:
         """
         other = self.id if of is None else str(of)
         return self._surroundings.read_file(self._attempt.claim, name, other)
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        """Look into the database; what is found is as of now, and what a verb takes as `user_id` is to be `job.user`.
+
+        :param look: given a session; a reading verb of persistence, as a rule.
+        """
+        return self._surroundings.read(look)
 
     def commit_with(self, write: Callable[[Session], None]) -> None:
         """Add a write to the transaction that completes this job: it happens together with the completion or not at all.
@@ -208,6 +227,9 @@ class _Bench:
             return self._files[name]
         except KeyError:
             raise NotFoundError from None
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        raise NotImplementedError
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, runs, schedules, transitions, users, workers
+from persistence import books, dead_letters, evaluations, files, jobs, keys, runs, schedules, transitions, users, workers
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -24,4 +24,5 @@ TABLES = (
     runs.Run,
     runs.RunGroup,
     schedules.Schedule,
+    evaluations.Definition,
 )
