@@ -32,24 +32,27 @@ class Answer(msgspec.Struct):
 
     data: dict[str, Any] | None
     errors: list[dict[str, Any]]
+    was_executed: bool
     status: int = 200
     headers: dict[str, str] = {}
 
 
-def answer(asker: Asker, query: str, variables: dict[str, Any] | None, operation: str | None) -> Answer:
+def answer(asker: Asker, query: str, variables: dict[str, Any] | None) -> Answer:
     """Execute a document."""
     try:
-        result = SCHEMA.execute_sync(query, variables, context_value=asker, operation_name=operation)
+        result = SCHEMA.execute_sync(query, variables, context_value=asker, operation_name=asker.operation)
     except (CannotGetOperationTypeError, InvalidOperationTypeError):
         message = "operationName: needs to name a query or mutation of the document, and may be left out if there is but one"
         raise ValidationError(message, field="operationName") from None
     errors = result.errors or []
-    found = Answer(result.data, [_show(error) for error in errors[:_MOST_ERRORS]])
+    was_executed = result.data is not None or any(error.path for error in errors)
+    # What was executed has an error for each null; of a document that is no good, the first ones will do.
+    found = Answer(result.data, [_show(error) for error in (errors if was_executed else errors[:_MOST_ERRORS])], was_executed)
     # What a client has to know that only looks at the status.
     if worst := _worst(errors):
         found.status, headers, _ = describe(worst)
         found.headers = {name: value for name, value in headers.items() if name == "Retry-After"}
-    elif result.data is None and not any(error.path for error in errors):
+    elif not was_executed:
         found.status = int(HTTPStatus.BAD_REQUEST)
     return found
 

@@ -15,7 +15,10 @@ from persistence.wakeup import Notifier
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """What resolvers find in `info.context`: the caller, and the same parts of the process that REST's handlers are given."""
+    """What resolvers find in `info.context`: the caller, and the same parts of the process that REST's handlers are given.
+
+    :param operation: which of the document's operations is wanted; None if it has but one.
+    """
 
     caller: Caller
     database: Database
@@ -23,6 +26,7 @@ class Asker:
     notifier: Notifier
     rates: SubmitRates
     registry: Registry
+    operation: str | None = None
 
 
 Info: TypeAlias = strawberry.Info[Asker, None]

@@ -1,7 +1,7 @@
 """The endpoint: one address, one document a request, in a POST of JSON and in no other way."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, post
@@ -22,7 +22,7 @@ DOCUMENT_BYTES = 128 * 1024
 class DocumentIn(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """A document with its variables; several at once are not taken."""
 
-    query: str
+    query: Annotated[str, msgspec.Meta(min_length=1)]
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
 
@@ -68,10 +68,17 @@ def execute_document(
     from api.graphql.answers import answer
     from api.graphql.asker import Asker
 
-    asker = Asker(caller=caller, database=database, ledger=ledger, notifier=notifier, rates=rates, registry=registry)
-    found = answer(asker, data.query, data.variables, data.operation_name)
-    was_executed = found.data is not None or any("path" in error for error in found.errors)
-    out = AnswerOut(found.data if was_executed else msgspec.UNSET, found.errors or msgspec.UNSET)
+    asker = Asker(
+        caller=caller,
+        database=database,
+        ledger=ledger,
+        notifier=notifier,
+        rates=rates,
+        registry=registry,
+        operation=data.operation_name,
+    )
+    found = answer(asker, data.query, data.variables)
+    out = AnswerOut(found.data if found.was_executed else msgspec.UNSET, found.errors or msgspec.UNSET)
     return Response(out, status_code=found.status, headers=found.headers)
 
 

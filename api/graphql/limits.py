@@ -27,13 +27,14 @@ from api.pages import DEFAULT_LIMIT, MOST
 from persistence.errors import ValidationError
 
 MOST_TOKENS = 1_000
-MOST_FIELDS = 1_000
+MOST_FIELDS = 500
 MOST_ALIASES = 20
 DEEPEST = 8
 # What tools ask for when they read the schema goes deeper, through the types of types.
-DEEPEST_INTROSPECTION = 16
+DEEPEST_SCHEMA = 16
 # A unit is a value in the answer; what needs the database costs as much as many.
 MOST_COST = 20_000
+MOST_SCHEMA_COST = 100_000
 _LOOK_COST = 50
 _LOOKS = frozenset({"run", "runs", "job", "jobs", "queueStatus", "recentTasks", "byModel"})
 # How many items a list has unless the document says how many it wants; those of the schema are rounded up.
@@ -53,10 +54,11 @@ class Size(NamedTuple):
     """The size of a selection with its fragments written out."""
 
     depth: int = 0
-    introspection_depth: int = 0
+    schema_depth: int = 0
     fields: int = 0
     aliases: int = 0
     cost: int = 0
+    schema_cost: int = 0
 
 
 class DocumentLimits(SchemaExtension):
@@ -73,8 +75,15 @@ class DocumentLimits(SchemaExtension):
         :raises ValidationError: it is too large, or nobody could store its strings.
         """
         context = self.execution_context
-        assert context.graphql_document is not None  # noqa: S101 - it was parsed without an error
-        check(context.graphql_document, context.variables or {})
+        document = context.graphql_document
+        assert document is not None  # noqa: S101 - it was parsed without an error
+        check(document, context.variables or {})
+        # Of several Strawberry would take the first.
+        if (
+            context.context.operation is None
+            and sum(isinstance(node, OperationDefinitionNode) for node in document.definitions) > 1
+        ):
+            raise ValidationError("operationName: needs to say which of the document's operations", field="operationName")
         yield
 
 
@@ -87,14 +96,15 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     measure = _Measure(fragments, variables)
     sizes = [measure.size(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    # Also what no operation uses is going to be validated.
-    sizes += [measure.fragment(name) for name in fragments]
+    # What no operation spreads is refused later, but not before it was looked through.
+    whole = [*sizes, *(measure.fragment(name) for name in fragments)]
     limits = {
         "levels deep": (max((size.depth for size in sizes), default=0), DEEPEST),
-        "levels deep in the schema": (max((size.introspection_depth for size in sizes), default=0), DEEPEST_INTROSPECTION),
-        "fields": (sum(size.fields for size in sizes), MOST_FIELDS),
+        "levels deep in the schema": (max((max(size[:2]) for size in whole), default=0), DEEPEST_SCHEMA),
+        "fields": (sum(size.fields for size in whole), MOST_FIELDS),
         "aliases": (sum(size.aliases for size in sizes), MOST_ALIASES),
-        "of cost": (sum(size.cost for size in sizes), MOST_COST),
+        "in cost": (sum(size.cost for size in sizes), MOST_COST),
+        "in cost of the schema": (sum(size.schema_cost for size in sizes), MOST_SCHEMA_COST),
     }
     for what, (found, most) in limits.items():
         if found > most:
@@ -141,7 +151,7 @@ class _Measure:
                 part = self.size(node.selection_set)  # type: ignore[attr-defined]
             total = Size(
                 max(total.depth, part.depth),
-                max(total.introspection_depth, part.introspection_depth),
+                max(total.schema_depth, part.schema_depth),
                 *(mine + theirs for mine, theirs in zip(total[2:], part[2:], strict=True)),
             )
         return total
@@ -149,11 +159,15 @@ class _Measure:
     def _field(self, node: FieldNode) -> Size:
         inner = self.size(node.selection_set)
         name = node.name.value
-        depth, introspection_depth = 1 + inner.depth, inner.introspection_depth
+        size = inner._replace(
+            depth=1 + inner.depth,
+            fields=1 + inner.fields,
+            aliases=(node.alias is not None) + inner.aliases,
+            cost=(_LOOK_COST if name in _LOOKS else 1) + self._items(node) * inner.cost,
+        )
         if name in _INTROSPECTION:
-            depth, introspection_depth = 1, depth
-        cost = (_LOOK_COST if name in _LOOKS else 1) + self._items(node) * inner.cost
-        return Size(depth, introspection_depth, 1 + inner.fields, (node.alias is not None) + inner.aliases, cost)
+            return size._replace(depth=1, schema_depth=size.depth, cost=1, schema_cost=size.cost)
+        return size
 
     def _items(self, node: FieldNode) -> int:
         items = _ITEMS.get(node.name.value, 1)
