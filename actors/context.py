@@ -13,7 +13,7 @@ from middleware.attempt import Attempt
 from middleware.text import storable
 from persistence import files
 from persistence.admission import Submission
-from persistence.database import Session, now
+from persistence.database import Database, Session, now
 from persistence.dispatch import Taken
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
@@ -172,12 +172,22 @@ class JobContext:
         self._attempt.effects.append(write)
 
     @classmethod
-    def for_test(cls, *, attempt: int = 1, files: dict[str, bytes] | None = None, subject: str | None = None) -> "TestContext":
+    def for_test(
+        cls,
+        *,
+        attempt: int = 1,
+        files: dict[str, bytes] | None = None,
+        subject: str | None = None,
+        user: str | None = None,
+        database: Database | None = None,
+    ) -> "TestContext":
         """Make a context for a direct call of the function in a test.
 
         :param files: attachments that the job already has.
+        :param user: the id of the user whose job it is; None for nobody's that there is.
+        :param database: what `read` looks into.
         """
-        return TestContext(attempt=attempt, files=files or {}, subject=subject)
+        return TestContext(attempt=attempt, files=files or {}, subject=subject, user=user, database=database)
 
 
 class TestContext(JobContext):
@@ -185,9 +195,13 @@ class TestContext(JobContext):
 
     __test__ = False  # not a test case, whatever its name says
 
-    def __init__(self, *, attempt: int, files: dict[str, bytes], subject: str | None) -> None:
-        claim = Taken(new_id(), new_id(), "test", "test", DEFAULT_PRIORITY, "{}", attempt, attempt, attempt, attempt, 0, subject)
-        super().__init__(Attempt(claim), _Bench(files))
+    def __init__(
+        self, *, attempt: int, files: dict[str, bytes], subject: str | None, user: str | None, database: Database | None
+    ) -> None:
+        claim = Taken(
+            new_id(), user or new_id(), "test", "test", DEFAULT_PRIORITY, "{}", attempt, attempt, attempt, attempt, 0, subject
+        )
+        super().__init__(Attempt(claim), _Bench(files, database))
         self.files = files
         self.steps: list[tuple[float, str | None]] = []
         self.sent: list[Sent] = []
@@ -215,8 +229,9 @@ class TestContext(JobContext):
 class _Bench:
     """The surroundings of a test."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], database: Database | None) -> None:
         self._files = files
+        self._database = database
 
     def submission(self, kind: str, payload: Any, **options: Any) -> Submission:
         raise NotImplementedError
@@ -229,7 +244,10 @@ class _Bench:
             raise NotFoundError from None
 
     def read(self, look: Callable[[Session], Seen]) -> Seen:
-        raise NotImplementedError
+        if self._database is None:
+            raise LookupError("read needs for_test(database=…)")
+        with self._database.read() as session:
+            return look(session)
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:

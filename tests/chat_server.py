@@ -4,6 +4,7 @@ By itself, `python -m tests.chat_server PORT`, each model answers with its name 
 """
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -82,7 +83,7 @@ class ChatServer:
         self._server.serve_forever()
 
     def refuse(self, status: int, *, times: int = 1, model: str | None = None, message: str = "not now", **headers: str) -> None:
-        """Answer the next calls with a status; `Retry_After="1"` is a header."""
+        """Answer the next calls with a status, or hang up for a status of 0; `Retry_After="1"` is a header."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         with self._more:
             self._refusals.setdefault(model, []).extend([Refusal(status, sent, message)] * times)
@@ -143,7 +144,7 @@ class ChatServer:
         if seconds := self.latency_seconds.get(model):
             time.sleep(seconds)
         if refusal is not None:
-            return _send(handler, refusal.status, _error(refusal.message), refusal.headers)
+            return _refuse(handler, refusal)
         if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
             return _send(handler, 401, _error(f"the key is wrong: {headers.get('authorization')}"))
         answer = self.answers.get(model, lambda said: f"{model} says: {said}")
@@ -173,6 +174,14 @@ def _completion(model: str, asked: str, text: str) -> bytes:
 
 def _error(message: str) -> bytes:
     return json.dumps({"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}).encode()
+
+
+def _refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
+    if refusal.status:
+        _send(handler, refusal.status, _error(refusal.message), refusal.headers)
+        return
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 def _send(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:

@@ -16,14 +16,12 @@ from actors.chat import Completion, chat
 from actors.command import run_command
 from actors.evaluations.figures import Answer, BasicAnalysis, Probe, basic
 from actors.evaluations.scoring import score, words
-from actors.job import Backoff, JobContext, Permanent, job
+from actors.job import JobContext, Permanent, job
 from persistence import evaluations, runs
 from persistence.errors import NotFoundError
 
 TRANSCRIPT = "transcript.json"
 
-_RETRY = Backoff(1, 5, 30)
-_MAX_ATTEMPTS = 4
 _PROBE_SECONDS = 150  # an answer has 120 of them, see actors/chat.py
 _ANALYSIS_SECONDS = 300
 _ANSWER_CHARACTERS = 20_000  # the transcript has all of it
@@ -85,8 +83,6 @@ class DeepAnalysis(msgspec.Struct):
     payload=ProbeRequest,
     result=Answer,
     time_limit_seconds=_PROBE_SECONDS,
-    retry=_RETRY,
-    max_attempts=_MAX_ATTEMPTS,
 )
 def probe(job: JobContext, request: ProbeRequest) -> Answer:
     """Ask a model, keep the transcript as `transcript.json`, and score the answer."""
@@ -116,8 +112,6 @@ def probe(job: JobContext, request: ProbeRequest) -> Answer:
     payload=AnalysisRequest,
     result=BasicAnalysis,
     time_limit_seconds=_ANALYSIS_SECONDS,
-    retry=_RETRY,
-    max_attempts=_MAX_ATTEMPTS,
 )
 def analyze_basic(job: JobContext, request: AnalysisRequest) -> BasicAnalysis:
     """Count each model's answers, scores, latency and tokens."""
@@ -129,8 +123,6 @@ def analyze_basic(job: JobContext, request: AnalysisRequest) -> BasicAnalysis:
     payload=AnalysisRequest,
     result=DeepAnalysis,
     time_limit_seconds=_ANALYSIS_SECONDS,
-    retry=_RETRY,
-    max_attempts=_MAX_ATTEMPTS,
 )
 def analyze_deep(job: JobContext, request: AnalysisRequest) -> DeepAnalysis:
     """Compare the models' answers pair by pair, in a process of its own."""

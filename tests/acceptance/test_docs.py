@@ -15,6 +15,7 @@ import pytest
 from tests import factories_pdf
 from tests.acceptance.house import House
 from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
+from tests.chat_server import ChatServer
 from tests.services import give_up, new_database
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a shell")]
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALUATE = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -33,6 +34,8 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
         "upgrade",
         "start-runs",
         "schedule-jobs",
+        "run-a-command",
+        "evaluate-models",
     )
 )
 
@@ -85,7 +88,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALUATE}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -262,6 +265,49 @@ def test_runs_and_schedules(house: Callable[..., House]) -> None:
     assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
     assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
     assert '"paused":true,"next_at":null' in told
+
+
+def test_run_a_command(house: Callable[..., House]) -> None:
+    """A program beside the workers does the work, and its status can say that another try is no use."""
+    home = house()
+    (home.folder / "programs").mkdir()
+    write_modules(COMMAND, home.folder)
+    home.start("make run")
+    (count,) = blocks(COMMAND, "sh")
+    assert '{"letters": {"t": 3, "o": 4, "b": 2, "e": 2, "r": 1, "n": 1}}' in home.run(MAKE_A_KEY, count)
+    told = home.run(".venv/bin/greenroom submit letters.count_once '{}' --wait || true")
+    assert "no text" in told
+    (letter,) = items(home, "dead-letters list")
+    assert (letter["error"]["type"], letter["attempts"]) == ("Permanent", 1)
+
+
+def test_evaluate_models(house: Callable[..., House]) -> None:
+    """Two models are asked and compared as the page says, with an endpoint that speaks the protocol."""
+    # given
+    capitals = {"France": "Paris", "Italy": "Rome", "Peru": "Lima"}
+
+    def large(asked: str) -> str:
+        return next((f"It is {capital}." for land, capital in capitals.items() if land in asked), "You are kind.")
+
+    with ChatServer().running() as server:
+        server.key = "the-endpoints-key"
+        server.answers |= {"large": large, "small": "Paris, I think."}
+        home = house()
+        start, define, begin, read, again = blocks(EVALUATE, "sh")
+        documented = "http://127.0.0.1:11434/v1"
+        assert documented in start
+        # when
+        home.start(start.replace(documented, server.url))
+        home.run(define, begin)
+        told = home.run(read)
+        found = json.loads(home.run(f"{again.rstrip()} --json").splitlines()[-1])
+        # then
+        assert '"answer":"Paris, I think."' in told
+        assert '"kappa":' in told
+        figures = {one["model"]: (one["correct"], one["scored"], one["answered"]) for one in found["result"]["models"]}
+        assert figures == {"large": (3, 3, 4), "small": (1, 3, 4)}
+        assert server.counted() == {"large": 4, "small": 4}
+        home.stop()
 
 
 def test_upgrade(house: Callable[..., House]) -> None:

@@ -165,12 +165,17 @@ def test_d9_what_is_tried_again(up: Up, server: ChatServer) -> None:
 def test_d9_an_endpoint_that_is_away(up: Up, server: ChatServer) -> None:
     """D9: a connection that breaks is tried again; with nothing left to try the probe is a dead letter, and says why."""
     server.answers["broken"] = b"<html>"
-    id_ = evaluate(up, 1, "broken", "good")
+    server.refuse(0, model="shaky", times=2)
+    server.refuse(0, model="gone", times=100)
+    id_ = evaluate(up, 1, "broken", "shaky", "gone", "good")
     found = ended(up, id_)
-    assert found["progress"]["failed"] == 1
-    assert server.counted() == {"broken": 4, "good": 1}
-    (job,) = of_type(up, id_, PROBE, status="failed")
-    assert (job["attempt"], job["error"]["type"], job["error"]["retryable"]) == (4, "ChatReplyError", True)
+    assert (found["progress"]["completed"], found["progress"]["failed"]) == (4, 2)
+    assert server.counted() == {"broken": 4, "shaky": 3, "gone": 4, "good": 1}
+    failed = {job["payload"]["model"]: job for job in of_type(up, id_, PROBE, status="failed")}
+    assert {model: (job["attempt"], job["error"]["type"], job["error"]["retryable"]) for model, job in failed.items()} == {
+        "broken": (4, "ChatReplyError", True),
+        "gone": (4, "ChatUnavailableError", True),
+    }
 
 
 def test_a_new_users_story(up: Up, server: ChatServer) -> None:

@@ -18,58 +18,17 @@ from actors.command import CommandFailedError, CommandOutputError, CommandTimeou
 from actors.job import JobContext
 from middleware.errors import Cancelled, Retryable
 from tests.acceptance.greenroom_up import is_running
-from tests.waiting import until
+from tests.families import FAMILY, assert_gone, family, python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ECHO = "import json, sys; json.dump({'got': json.load(sys.stdin)}, sys.stdout)"
-# A child that has a child of its own in another session, whose parent then goes: as daemons do.
-FAMILY = """
-import os, pathlib, sys, time
-folder = pathlib.Path(sys.argv[1])
-def note(name):
-    (folder / name).write_text(str(os.getpid()))
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        note("daemon")
-        time.sleep(600)
-    os._exit(0)
-if os.fork() == 0:
-    note("child")
-    time.sleep(600)
-note("command")
-sys.stderr.write("so far so good")
-sys.stderr.flush()
-time.sleep(600)
-"""
 
 
 class Answer(msgspec.Struct):
     """A result."""
 
     got: dict[str, int]
-
-
-def python(code: str, *arguments: object) -> list[str]:
-    """Make a command of Python code."""
-    return [sys.executable, "-I", "-c", code, *map(str, arguments)]
-
-
-def family(folder: Path) -> list[int]:
-    """Wait for the family and give its members' ids."""
-    names = ("command", "child", "daemon")
-
-    def met() -> list[int]:
-        texts = [(folder / name).read_text() for name in names if (folder / name).exists()]
-        return [int(text) for text in texts if text] if len(texts) == len(names) and all(texts) else []
-
-    return until(met, "family", seconds=30)
-
-
-def assert_gone(pids: list[int]) -> None:
-    """See that none of them is left."""
-    until(lambda: not any(map(is_running, pids)), "end of the family", seconds=30)
 
 
 def test_json_goes_in_and_comes_out() -> None:
