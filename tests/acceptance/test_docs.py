@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALUATE = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALUATE, GRAPHQL = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -36,6 +36,7 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALU
         "schedule-jobs",
         "run-a-command",
         "evaluate-models",
+        "ask-in-graphql",
     )
 )
 
@@ -88,7 +89,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, COMMAND, EVALUATE}
+    run = {
+        README,
+        TUTORIAL,
+        DURABILITY,
+        ADD,
+        POSTGRESQL,
+        BACK_UP,
+        KEYS,
+        REPLAY,
+        UPGRADE,
+        RUNS,
+        SCHEDULES,
+        COMMAND,
+        EVALUATE,
+        GRAPHQL,
+    }
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -307,6 +323,23 @@ def test_evaluate_models(house: Callable[..., House]) -> None:
         figures = {one["model"]: (one["correct"], one["scored"], one["answered"]) for one in found["result"]["models"]}
         assert figures == {"large": (3, 3, 4), "small": (1, 3, 4)}
         assert server.counted() == {"large": 4, "small": 4}
+        home.stop()
+
+
+def test_ask_in_graphql(house: Callable[..., House]) -> None:
+    """An evaluation is started, watched to its end and refused to be cancelled, all in GraphQL."""
+    with ChatServer().running() as server:
+        server.key = "the-endpoints-key"
+        server.answers |= {"large": "It is Rome.", "small": "It is Lima."}
+        home = house()
+        start, define, *_ = blocks(EVALUATE, "sh")
+        home.start(start.replace("http://127.0.0.1:11434/v1", server.url))
+        home.run(define)
+        told = home.run(*blocks(GRAPHQL, "sh"))
+        assert '"startRun":{"id":' in told
+        assert '"byModel":[{"model":"large","completed":4},{"model":"small","completed":4}]' in told
+        assert '{"type":"analyze.deep","status":"completed"}' in told
+        assert '"code":"ILLEGAL_TRANSITION"' in told
         home.stop()
 
 

@@ -5,9 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
+from persistence.errors import DatabaseUnavailableError
 from persistence.ids import new_id
 from tests.acceptance.documents import ask, codes, post
-from tests.acceptance.served import Served
+from tests.acceptance.security import tokens
+from tests.acceptance.served import Served, served
 from tests.acceptance.stage import ECHO, Stage, items, submit
 
 COUNTS = "total queued processing completed failed cancelled percentComplete"
@@ -303,3 +305,50 @@ def test_d11_submissions_a_minute_count_together(greenroom_on_sqlite: Served) ->
     assert 1 <= extensions.pop("retryAfter") <= 60
     assert extensions == {"code": "RATE_LIMITED", "status": 429, "limit": 60}
     assert ann.post("/jobs", json={"type": ECHO, "payload": {}}).status_code == 429
+
+
+def test_d11_what_nobody_foresaw_stays_inside(greenroom_on_sqlite: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours is a 500 that says no more, with the rest of the answer; what it was is in the log."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret-of-the-house")
+
+    ann = greenroom_on_sqlite.user("ann")
+    ask(ann, "{ queueStatus { paused } }")
+    monkeypatch.setattr("api.job_lists.read_one", fail)
+    answer = post(ann, f'{{ job(id: "{new_id()}") {{ id }} queueStatus {{ paused }} }}')
+    assert (answer.status_code, codes(answer)) == (500, ["INTERNAL"])
+    assert answer.json()["data"] == {"job": None, "queueStatus": {"paused": False}}
+    assert "secret" not in answer.text
+
+
+def test_d11_part_of_an_answer_without_the_database(greenroom_on_sqlite: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the database go away in the middle, the status says so, and when to come again."""
+
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailableError
+
+    ann = greenroom_on_sqlite.user("ann")
+    ask(ann, "{ queueStatus { paused } }")
+    monkeypatch.setattr("api.job_lists.read_one", fail)
+    answer = post(ann, f'{{ queueStatus {{ paused }} job(id: "{new_id()}") {{ id }} }}')
+    assert (answer.status_code, codes(answer)) == (503, ["UNAVAILABLE"])
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["errors"][0]["extensions"]["retryAfter"] == int(answer.headers["retry-after"])
+
+
+def test_d11_tokens_are_as_good_as_keys(sqlite_database: str) -> None:
+    """Who comes with a JSON web token sees what its user sees; a bad one is refused."""
+    with served(sqlite_database, jwt=tokens.HS256) as greenroom:
+        run = start(greenroom.user("ann"), {})
+        assert ask(greenroom.client(tokens.token()), RUN, id=run)["run"]["id"] == run
+        assert codes(post(greenroom.client(tokens.token(sub="bob")), RUN, id=run)) == ["NOT_FOUND"]
+        assert post(greenroom.client(tokens.token(key="x" * 64)), RUN, id=run).status_code == 401
+
+
+def test_d11_one_of_several_operations(greenroom_on_sqlite: Served) -> None:
+    """A document may have several operations, of which the request names one."""
+    ann = greenroom_on_sqlite.user("ann")
+    document = "query a { queueStatus { paused } } query b { jobs { nextCursor } }"
+    answer = ann.post(f"{greenroom_on_sqlite.url}/graphql", json={"query": document, "operationName": "b", "variables": None})
+    assert answer.json() == {"data": {"jobs": {"nextCursor": None}}}

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from graphql import get_introspection_query
 
-from api.graphql import endpoint
+from api.graphql import endpoint, limits
 from tests.acceptance.documents import ask, codes, post
 from tests.acceptance.served import Served
 from tests.acceptance.stage import Stage
@@ -28,7 +28,7 @@ def nested(depth: int) -> str:
 
 
 RUN = "{ run(id: 1) { ...f0 } } "
-TYPE = "{ __type(name: Run) " + "{ ofType " * 20 + "{ name }" + " }" * 21
+TYPE = '{ __type(name: "Run") ' + "{ ofType " * 20 + "{ name }" + " }" * 21
 BOMBS = {
     "deep": nested(20),
     "deeper than anybody's stack": nested(400),
@@ -64,6 +64,8 @@ def test_a_bomb_is_refused_at_once(greenroom_on_sqlite: Served, bomb: str) -> No
     answer = post(user, BOMBS[bomb])
     assert time.monotonic() - started < SOON_SECONDS
     assert (answer.status_code, set(codes(answer))) == (400, {"VALIDATION"}), answer.text
+    if bomb.startswith("deep "):
+        assert answer.json()["errors"][0]["extensions"]["limit"] in {limits.DEEPEST, limits.DEEPEST_SCHEMA}
     assert len(answer.content) < 10_000
     assert "data" not in answer.json()
     assert "Traceback" not in answer.text
