@@ -1,10 +1,11 @@
 """What a job's function is given to work with: progress, follow-ups, files and the log."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -12,11 +13,13 @@ from middleware.attempt import Attempt
 from middleware.text import storable
 from persistence import files
 from persistence.admission import Submission
-from persistence.database import Session, now
+from persistence.database import Database, Session, now
 from persistence.dispatch import Taken
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
+
+Seen = TypeVar("Seen")
 
 _MOST_NOTE_CHARACTERS = 500
 _MOST_NAME_CHARACTERS = 200
@@ -30,6 +33,9 @@ class Surroundings(Protocol):
 
     def read_file(self, claim: Taken, name: str, of: str) -> bytes:
         """Read an attachment of a job of the same user."""
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        """Look into the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,12 @@ class JobContext:
             min(100.0, max(0.0, float(percent))),
             None if note is None else storable(note[:_MOST_NOTE_CHARACTERS]),
         )
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long this attempt may still take; None where nothing limits it, as in a test."""
+        deadline = self._attempt.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def check(self) -> None:
         """Stop here if the job was cancelled.
@@ -145,6 +157,13 @@ class JobContext:
         other = self.id if of is None else str(of)
         return self._surroundings.read_file(self._attempt.claim, name, other)
 
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        """Look into the database; what is found is as of now, and what a verb takes as `user_id` is to be `job.user`.
+
+        :param look: given a session; a reading verb of persistence, as a rule.
+        """
+        return self._surroundings.read(look)
+
     def commit_with(self, write: Callable[[Session], None]) -> None:
         """Add a write to the transaction that completes this job: it happens together with the completion or not at all.
 
@@ -153,12 +172,22 @@ class JobContext:
         self._attempt.effects.append(write)
 
     @classmethod
-    def for_test(cls, *, attempt: int = 1, files: dict[str, bytes] | None = None, subject: str | None = None) -> "TestContext":
+    def for_test(
+        cls,
+        *,
+        attempt: int = 1,
+        files: dict[str, bytes] | None = None,
+        subject: str | None = None,
+        user: str | None = None,
+        database: Database | None = None,
+    ) -> "TestContext":
         """Make a context for a direct call of the function in a test.
 
         :param files: attachments that the job already has.
+        :param user: the id of the user whose job it is; None for nobody's that there is.
+        :param database: what `read` looks into.
         """
-        return TestContext(attempt=attempt, files=files or {}, subject=subject)
+        return TestContext(attempt=attempt, files=files or {}, subject=subject, user=user, database=database)
 
 
 class TestContext(JobContext):
@@ -166,9 +195,13 @@ class TestContext(JobContext):
 
     __test__ = False  # not a test case, whatever its name says
 
-    def __init__(self, *, attempt: int, files: dict[str, bytes], subject: str | None) -> None:
-        claim = Taken(new_id(), new_id(), "test", "test", DEFAULT_PRIORITY, "{}", attempt, attempt, attempt, attempt, 0, subject)
-        super().__init__(Attempt(claim), _Bench(files))
+    def __init__(
+        self, *, attempt: int, files: dict[str, bytes], subject: str | None, user: str | None, database: Database | None
+    ) -> None:
+        claim = Taken(
+            new_id(), user or new_id(), "test", "test", DEFAULT_PRIORITY, "{}", attempt, attempt, attempt, attempt, 0, subject
+        )
+        super().__init__(Attempt(claim), _Bench(files, database))
         self.files = files
         self.steps: list[tuple[float, str | None]] = []
         self.sent: list[Sent] = []
@@ -196,8 +229,9 @@ class TestContext(JobContext):
 class _Bench:
     """The surroundings of a test."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], database: Database | None) -> None:
         self._files = files
+        self._database = database
 
     def submission(self, kind: str, payload: Any, **options: Any) -> Submission:
         raise NotImplementedError
@@ -208,6 +242,12 @@ class _Bench:
             return self._files[name]
         except KeyError:
             raise NotFoundError from None
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        if self._database is None:
+            raise LookupError("read needs for_test(database=…)")
+        with self._database.read() as session:
+            return look(session)
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:

@@ -1,12 +1,13 @@
 """What one installation consists of on the actors' side: settings, registry and broker, and what attempts reach of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import dramatiq
 from dramatiq.broker import Broker, Consumer
 
 from actors import brokers
+from actors.context import Seen
 from actors.registry import JobType, Registry
 from actors.sending import Sender
 from actors.settings import ActorSettings
@@ -19,7 +20,7 @@ from middleware.process import WorkerProcess
 from middleware.settings import WebhookSettings, WorkerSettings
 from persistence import files
 from persistence.admission import Submission
-from persistence.database import Database
+from persistence.database import Database, Session
 from persistence.dispatch import Taken
 from persistence.environment import SettingsError, load
 from persistence.migrate import is_empty
@@ -77,6 +78,11 @@ class Installation:
                 content += part
                 number += 1
         return bytes(content)
+
+    def read(self, look: Callable[[Session], Seen]) -> Seen:
+        """Look into the database in a transaction of its own."""
+        with self.lifecycle.process.database.read() as session:
+            return look(session)
 
     def send(self, job_type: JobType, payload: Any, user: str | None, delay_seconds: float | None) -> str:
         """Submit a job from Python, through admission.

@@ -14,6 +14,7 @@ from api import (
     books,
     dead_letters,
     deliveries,
+    evaluations,
     events,
     health,
     job_types,
@@ -33,6 +34,7 @@ from api.dependencies import provided
 from api.docs import StrictStructs, openapi
 from api.edge import Edge
 from api.feed import EventFeed
+from api.graphql import endpoint
 from api.limits import BODY_BYTES, SubmitRates
 from api.problems import respond
 from api.requests import StrictRequest, right_media_type
@@ -80,7 +82,7 @@ def create_app(
                 await asyncio.to_thread(part.close)
 
     app = Litestar(
-        route_handlers=[*health.ROUTES, *sessions.ROUTES, *pages.ROUTES, *assets.ROUTES, _version_one(settings)],
+        route_handlers=[*health.ROUTES, *sessions.ROUTES, *pages.ROUTES, *assets.ROUTES, _version_one(settings), _graphql()],
         dependencies=provided(
             authenticator=authenticator,
             database=database,
@@ -119,6 +121,7 @@ def _version_one(settings: ApiSettings) -> Router:
     modules = (
         dead_letters,
         deliveries,
+        evaluations,
         events,
         job_types,
         jobs,
@@ -134,3 +137,7 @@ def _version_one(settings: ApiSettings) -> Router:
     handlers = [handler for module in modules for handler in module.ROUTES]
     uploads = Router("/", route_handlers=books.ROUTES, request_max_body_size=settings.upload_bytes + _FORM_BYTES)
     return Router("/api/v1", route_handlers=[*handlers, uploads], middleware=[Authentication()])
+
+
+def _graphql() -> Router:
+    return Router("/", route_handlers=endpoint.ROUTES, middleware=[Authentication()])

@@ -51,7 +51,14 @@ def admin_only(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
     :raises ForbiddenError: the caller's key has no admin scope.
     """
     del handler
-    caller: Caller = connection.user
+    require_admin(connection.user)
+
+
+def require_admin(caller: Caller) -> None:
+    """Let only the operator go on.
+
+    :raises ForbiddenError: the caller's key has no admin scope.
+    """
     if not caller.is_admin:
         raise ForbiddenError
 

@@ -13,9 +13,10 @@ from actors.registry import Registry
 from api.dependencies import Caller
 from api.downloads import DOWNLOAD, download
 from api.feed import EventFeed
+from api.job_lists import newest, read_one
 from api.job_schemas import SubmitOperation
 from api.limits import BODY_BYTES, BULK_BYTES, LARGE_BYTES, SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, cursor_after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from api.problems import specs
 from api.submissions import admit, hash_of, idempotency_key, submission_of, submissions_of
 from api.wire import (
@@ -31,14 +32,12 @@ from api.wire import (
     as_admitted,
     attempt_out,
     id_of,
-    job_out,
     step_out,
 )
-from persistence import cancellation, dependencies, files, job_lists, job_views
+from persistence import cancellation, dependencies, files, job_views
 from persistence.admission import Admitted, Submission, Unit
 from persistence.database import Database
 from persistence.errors import ValidationError
-from persistence.ids import is_id
 from persistence.job_lists import Filters
 from persistence.ledger import Ledger
 from persistence.states import FINAL, Status
@@ -152,14 +151,7 @@ def list_jobs(
     cursor: Cursor = None,
 ) -> Page[JobOut]:
     """List jobs, newest first; a page of large jobs may end before its limit."""
-    before = after(cursor, caller)
-    if run is not None and not is_id(run):  # nothing can have it
-        return Page([], None)
-    filters = Filters(status, kind, tag, run)
-    with database.read() as session:
-        ids, more = job_lists.ids(session, user_id=caller.sees, filters=filters, before=before, limit=limit)
-        views = job_views.of(session, job_ids=ids, user_id=caller.sees)
-    return Page([job_out(view) for view in views], cursor_after(ids[-1], caller) if more else None)
+    return newest(Filters(status, kind, tag, run), caller, database, limit=limit, cursor=cursor)
 
 
 @get("/jobs/{id:str}", tags=["jobs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
@@ -174,7 +166,7 @@ async def read_job(
     job_id = id_of(id)
     if wait is not None and wait > 0:
         await feed.wait_for(job_id, lambda: _finished(database, job_id, caller), wait)
-    return await asyncio.to_thread(_read, database, job_id, caller)
+    return await asyncio.to_thread(read_one, database, job_id, caller)
 
 
 @delete(
@@ -194,7 +186,7 @@ def cancel_job(
     if cancelled:
         _settle(database, notifier, [job_id])
         notifier.notify()
-    return _read(database, job_id, caller)
+    return read_one(database, job_id, caller)
 
 
 @get("/jobs/{id:str}/history", sync_to_thread=True, tags=["jobs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
@@ -255,14 +247,9 @@ def _read_admitted(database: Database, notifier: Notifier, asked: Submission, ad
     _settle(database, notifier, asked.depends_on)
     (job_id,) = admitted.ids
     if admitted.replayed:
-        return _read(database, job_id, caller)
+        return read_one(database, job_id, caller)
     with database.read() as session:
         return as_admitted(job_views.of_admitted(session, job_id=job_id, position=admitted.positions[0]))
-
-
-def _read(database: Database, job_id: str, caller: Caller) -> JobOut:
-    with database.read() as session:
-        return job_out(job_views.get(session, job_id=job_id, user_id=caller.sees))
 
 
 def _finished(database: Database, job_id: str, caller: Caller) -> bool:

@@ -40,6 +40,8 @@ STATUSES: dict[str, HTTPStatus] = {
     "NOT_FOUND": HTTPStatus.NOT_FOUND,
     "METHOD_NOT_ALLOWED": HTTPStatus.METHOD_NOT_ALLOWED,
     "JOB_FINISHED": HTTPStatus.CONFLICT,
+    # Not 503: until its operator does something, no later try will fare better.
+    "NOT_CONFIGURED": HTTPStatus.CONFLICT,
     "ILLEGAL_TRANSITION": HTTPStatus.CONFLICT,
     "PAYLOAD_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "UNSUPPORTED_MEDIA_TYPE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -93,6 +95,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     limit: int | None = None
     field: str | None = None
     retry_after: int | None = None
+    setting: str | None = None
 
 
 def describe(error: GreenroomError) -> tuple[int, dict[str, str], dict[str, Any]]:

@@ -10,7 +10,7 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from api.dependencies import Caller, admin_only
+from api.dependencies import Caller, admin_only, require_admin
 from api.problems import specs
 from persistence import pauses, queue_status, users
 from persistence.database import Database
@@ -65,7 +65,7 @@ class QueueOut(msgspec.Struct, kw_only=True):
 @get("/queue", sync_to_thread=True, tags=["queue"], responses=specs())
 def read_queue(caller: NamedDependency[Caller], database: NamedDependency[Database]) -> QueueOut:
     """Tell how one's own jobs stand, by type and status (admin: all jobs)."""
-    return _status(caller, database)
+    return status(caller, database)
 
 
 @post(
@@ -83,12 +83,7 @@ def pause_queue(
     data: JSONBody[ScopeIn | None] = None,
 ) -> QueueOut:
     """Start nothing new in a scope; what is being processed goes on."""
-    scope = _scope(database, data)
-    with database.write() as session:
-        pauses.pause(session, scope)
-    log.info("queue.paused", type=scope.type, user=scope.user_id, queue=scope.queue, by=caller.user_id)
-    notifier.notify()
-    return _status(caller, database)
+    return pause(data, caller=caller, database=database, notifier=notifier)
 
 
 @post(
@@ -106,12 +101,37 @@ def resume_queue(
     data: JSONBody[ScopeIn | None] = None,
 ) -> QueueOut:
     """End the pause of a scope; without a body every pause."""
-    scope = _scope(database, data)
+    return resume(data, caller=caller, database=database, notifier=notifier)
+
+
+def pause(asked: ScopeIn | None, *, caller: Caller, database: Database, notifier: Notifier) -> QueueOut:
+    """Pause a scope, None for everything.
+
+    :raises ForbiddenError: the caller is not the operator.
+    :raises NotFoundError: there is no such user.
+    """
+    require_admin(caller)
+    scope = _scope(database, asked)
+    with database.write() as session:
+        pauses.pause(session, scope)
+    log.info("queue.paused", type=scope.type, user=scope.user_id, queue=scope.queue, by=caller.user_id)
+    notifier.notify()
+    return status(caller, database)
+
+
+def resume(asked: ScopeIn | None, *, caller: Caller, database: Database, notifier: Notifier) -> QueueOut:
+    """End the pause of a scope, None for every pause.
+
+    :raises ForbiddenError: the caller is not the operator.
+    :raises NotFoundError: there is no such user.
+    """
+    require_admin(caller)
+    scope = _scope(database, asked)
     with database.write() as session:
         pauses.resume(session, scope)
     log.info("queue.resumed", type=scope.type, user=scope.user_id, queue=scope.queue, by=caller.user_id)
     notifier.notify()
-    return _status(caller, database)
+    return status(caller, database)
 
 
 def _scope(database: Database, data: ScopeIn | None) -> Scope:
@@ -124,21 +144,22 @@ def _scope(database: Database, data: ScopeIn | None) -> Scope:
     return Scope(type=data.type or "", user_id=user, queue=data.queue or "")
 
 
-def _status(caller: Caller, database: Database) -> QueueOut:
+def status(caller: Caller, database: Database) -> QueueOut:
+    """Tell how the caller's jobs stand (admin: all jobs)."""
     with database.read() as session:
         by_type = queue_status.counts(session, user_id=caller.sees)
         closed = pauses.active(session)
         alive = queue_status.workers(session)
-    totals = dict.fromkeys((str(status) for status in Status), 0)
+    totals = dict.fromkeys((str(each) for each in Status), 0)
     for counts in by_type.values():
-        for status, count in counts.items():
-            totals[status] += count
+        for each, count in counts.items():
+            totals[each] += count
     shown = [scope for scope in closed if caller.is_admin or scope.user_id in {"", caller.user_id}]
     return QueueOut(
         paused=any(scope.is_total for scope in closed),
         pauses=[PauseOut(scope.type or None, scope.user_id or None, scope.queue or None) for scope in shown],
         totals=totals,
-        by_type={kind: {str(status): counts.get(status, 0) for status in Status} for kind, counts in by_type.items()},
+        by_type={kind: {str(each): counts.get(each, 0) for each in Status} for kind, counts in by_type.items()},
         workers=[
             WorkerOut(
                 id=worker.id,

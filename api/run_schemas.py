@@ -11,7 +11,7 @@ from persistence.jobs import DEFAULT_PRIORITY
 from persistence.runs import OnFailure, Run, RunStatus
 
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class RunJobIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -34,7 +34,7 @@ class RunIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     `on_failure` says what becomes of jobs that depend on one that has failed.
     """
 
-    name: _Name
+    name: Name
     jobs: Annotated[list[RunJobIn], msgspec.Meta(min_length=1)]
     priority: Priority = DEFAULT_PRIORITY
     config: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET

@@ -64,7 +64,7 @@ def start_run(
     unit = unit_of(data, registry=registry, caller=caller)
     assert unit.run is not None  # noqa: S101 - that is what makes it a run's
     ledger.submit(unit)
-    return Response(_read(database, unit.run.id, caller), headers={"Location": f"{PREFIX}/runs/{unit.run.id}"})
+    return Response(read(unit.run.id, caller, database), headers={"Location": f"{PREFIX}/runs/{unit.run.id}"})
 
 
 @get("/runs", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST))
@@ -72,16 +72,13 @@ def list_runs(
     caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[RunOut]:
     """List runs, newest first."""
-    before = after(cursor, caller)
-    with database.read() as session:
-        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
-    return page(found, limit=limit, caller=caller, key=lambda run: run.id, item=run_out)
+    return newest(caller, database, limit=limit, cursor=cursor)
 
 
 @get("/runs/{id:str}", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.NOT_FOUND))
 def read_run(id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database]) -> RunOut:
     """Read a run with its progress, which is exact at the moment it is read."""
-    return _read(database, id_of(id), caller)
+    return read(id, caller, database)
 
 
 @get("/runs/{id:str}/progress", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
@@ -101,12 +98,7 @@ def read_run_tasks(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT
 ) -> Page[JobOut]:
     """List the jobs of a run that finished last, the last one first."""
-    run_id = id_of(id)
-    with database.read() as session:
-        runs.get(session, run_id=run_id, user_id=caller.sees)
-        ids = runs.last_finished(session, run_id=run_id, limit=limit)
-        views = {view.job.id: view for view in job_views.of(session, job_ids=ids, user_id=caller.sees)}
-    return Page([job_out(views[job_id]) for job_id in ids if job_id in views], None)
+    return Page(last_finished(id, caller, database, limit=limit), None)
 
 
 @post(
@@ -120,8 +112,7 @@ def pause_run(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
 ) -> RunOut:
     """Start none of a run's jobs any more; what is being processed goes on."""
-    run = run_control.pause(database, run_id=id_of(id), user_id=caller.sees)
-    return _changed(database, run, caller, notifier, "run.paused")
+    return pause(id, caller, database, notifier)
 
 
 @post(
@@ -135,8 +126,7 @@ def resume_run(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
 ) -> RunOut:
     """Let a paused run go on."""
-    run = run_control.resume(database, run_id=id_of(id), user_id=caller.sees)
-    return _changed(database, run, caller, notifier, "run.resumed")
+    return resume(id, caller, database, notifier)
 
 
 @post(
@@ -150,21 +140,79 @@ def cancel_run(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], notifier: NamedDependency[Notifier]
 ) -> RunOut:
     """Cancel what is left of a run, for good; what is completed stays, and cancelled again it stays cancelled."""
-    run = run_control.cancel(database, run_id=id_of(id), user_id=caller.sees)
-    return _changed(database, run, caller, notifier, "run.cancelled")
+    return cancel(id, caller, database, notifier)
 
 
-def _read(database: Database, run_id: str, caller: Caller) -> RunOut:
+def newest(caller: Caller, database: Database, *, limit: int, cursor: str | None) -> Page[RunOut]:
+    """List the caller's runs from a cursor on, newest first.
+
+    :raises ValidationError: the cursor is not one of this list.
+    """
+    before = after(cursor, caller)
+    with database.read() as session:
+        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
+    return page(found, limit=limit, caller=caller, key=lambda run: run.id, item=run_out)
+
+
+def read(id: str, caller: Caller, database: Database) -> RunOut:
+    """Read a run with its progress in all and by model.
+
+    :raises NotFoundError: the caller has no such run.
+    """
+    run_id = id_of(id)
     with database.read() as session:
         run = runs.get(session, run_id=run_id, user_id=caller.sees)
         by_model = runs.by_tag(session, run_id=run_id, key=_MODEL)
     return run_out(run, by_model)
 
 
+def last_finished(id: str, caller: Caller, database: Database, *, limit: int) -> list[JobOut]:
+    """List the jobs of a run that finished last, the last one first.
+
+    :raises NotFoundError: the caller has no such run.
+    """
+    run_id = id_of(id)
+    with database.read() as session:
+        runs.get(session, run_id=run_id, user_id=caller.sees)
+        ids = runs.last_finished(session, run_id=run_id, limit=limit)
+        views = {view.job.id: view for view in job_views.of(session, job_ids=ids, user_id=caller.sees)}
+    return [job_out(views[job_id]) for job_id in ids if job_id in views]
+
+
+def pause(id: str, caller: Caller, database: Database, notifier: Notifier) -> RunOut:
+    """Pause a run.
+
+    :raises NotFoundError: the caller has no such run.
+    :raises IllegalTransitionError: it is neither pending nor running.
+    """
+    run = run_control.pause(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.paused")
+
+
+def resume(id: str, caller: Caller, database: Database, notifier: Notifier) -> RunOut:
+    """Let a paused run go on.
+
+    :raises NotFoundError: the caller has no such run.
+    :raises IllegalTransitionError: it is not paused.
+    """
+    run = run_control.resume(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.resumed")
+
+
+def cancel(id: str, caller: Caller, database: Database, notifier: Notifier) -> RunOut:
+    """Cancel what is left of a run.
+
+    :raises NotFoundError: the caller has no such run.
+    :raises IllegalTransitionError: it is completed.
+    """
+    run = run_control.cancel(database, run_id=id_of(id), user_id=caller.sees)
+    return _changed(database, run, caller, notifier, "run.cancelled")
+
+
 def _changed(database: Database, run: Run, caller: Caller, notifier: Notifier, event: str) -> RunOut:
     log.info(event, run=run.id, by=caller.user_id)
     notifier.notify()
-    return _read(database, run.id, caller)
+    return read(run.id, caller, database)
 
 
 ROUTES = [start_run, list_runs, read_run, read_run_progress, read_run_tasks, pause_run, resume_run, cancel_run]

@@ -80,7 +80,7 @@ _SETTINGS = {
         "middleware.settings.WebhookSettings",
         "middleware.settings.LogSettings",
     ),
-    "actors": ("actors.settings.ActorSettings",),
+    "actors": ("actors.settings.ActorSettings", "actors.settings.ChatSettings"),
     "api": ("api.settings.ApiSettings", "api.settings.SupervisorSettings", "api.settings.JwtSettings"),
     "client": ("api.settings.ClientSettings",),
 }
@@ -180,6 +180,33 @@ def _openapi() -> dict[str, Any]:
         document: dict[str, Any] = create_app(ApiSettings(), JwtSettings(), database=database).openapi_schema.to_schema()
         database.close()
     return document
+
+
+# GraphQL.
+
+
+def graphql_schema() -> str:
+    """Print the schema as GraphQL writes it."""
+    from api.graphql.schema import SCHEMA
+
+    return f"```graphql\n{SCHEMA.as_str()}\n```"
+
+
+def graphql_limits() -> str:
+    """Tabulate the limits of a document."""
+    from api.graphql import endpoint, limits
+
+    rows = {
+        "bytes of the body": endpoint.DOCUMENT_BYTES,
+        "tokens": limits.MOST_TOKENS,
+        "fields": limits.MOST_FIELDS,
+        "aliases": limits.MOST_ALIASES,
+        "levels": limits.DEEPEST,
+        "levels below `__schema` or `__type`": limits.DEEPEST_SCHEMA,
+        "cost": limits.MOST_COST,
+        "cost of what is below `__schema` or `__type`": limits.MOST_SCHEMA_COST,
+    }
+    return table(["what", "at most"], [[what, f"{most:,}"] for what, most in rows.items()])
 
 
 # Job types, middleware, tables, decisions.
@@ -282,6 +309,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings.reserved": reserved_settings,
     "commands": commands,
     "routes": routes,
+    "graphql.schema": graphql_schema,
+    "graphql.limits": graphql_limits,
     "job_types": job_types,
     "middleware": middleware,
     "tables": tables,

@@ -90,6 +90,12 @@ class RateLimitedError(GreenroomError):
     code = "RATE_LIMITED"
 
 
+class NotConfiguredError(GreenroomError):
+    """This installation lacks a setting that the request needs."""
+
+    code = "NOT_CONFIGURED"
+
+
 class DatabaseUnavailableError(GreenroomError):
     """The database cannot be reached at the moment; nothing was changed."""
 

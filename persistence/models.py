@@ -6,6 +6,7 @@ from persistence import (
     books,
     browser_sessions,
     dead_letters,
+    evaluations,
     files,
     jobs,
     keys,
@@ -42,4 +43,5 @@ TABLES = (
     webhook_endpoints.WebhookCursor,
     webhook_deliveries.WebhookDelivery,
     browser_sessions.BrowserSession,
+    evaluations.Definition,
 )

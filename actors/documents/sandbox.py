@@ -3,7 +3,6 @@
 The process's standard input, output file and error file have no names: nothing is left behind, whatever dies.
 """
 
-import contextlib
 import json
 import os
 import selectors
@@ -18,6 +17,7 @@ from typing import IO, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from actors.command import end_group
 from actors.documents.errors import ReaderFailedError, ReaderTimeoutError, UnreadableDocumentError
 from actors.documents.reading.book import Done, Message, PageRead, Ready, Refused
 
@@ -85,7 +85,7 @@ def read(
         finally:
             # Whatever ends this block, a time limit thrown into this thread included, the reader does not outlive it.
             if process is not None:
-                _end(process)
+                end_group(process)
 
 
 def _start(
@@ -194,11 +194,3 @@ def _failure(sentence: str, said: str) -> ReaderFailedError:
     error = ReaderFailedError(sentence)
     error.add_note(said)  # for the traceback; a message is for callers
     return error
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

@@ -54,7 +54,11 @@ class Operator:
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Make a request as the operator."""
-        headers = {"Authorization": f"Bearer {KEY}"}
+        return self.as_(KEY, method, path, **options)
+
+    def as_(self, key: str, method: str, path: str, **options: Any) -> httpx.Response:
+        """Make a request with a key."""
+        headers = {"Authorization": f"Bearer {key}"}
         return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=70, **options)
 
     def submit(self, type: str, **payload: Any) -> str:

@@ -1,5 +1,6 @@
 """A fresh copy of the repository in an empty folder, in which a newcomer's commands are run as the documentation gives them."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import sysconfig
 import threading
 import venv
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.greenroom_up import free_port
 from tests.acceptance.pages import ROOT
@@ -18,6 +20,8 @@ _NOT_CLONED = shutil.ignore_patterns(".git", ".venv", "var", "build", "dist", ".
 _SCRIPTS = {"greenroom": "from api.cli import main", "dramatiq": "from dramatiq.cli import main"}
 _SHOWN = "Stop it with Ctrl-C."
 _PATIENCE_SECONDS = 120
+MAKE_A_KEY = "export GREENROOM_KEY=$(.venv/bin/greenroom keys create --user ada --tenant acme --tier pro)"
+GREET = '.venv/bin/greenroom submit greetings.say \'{"name": "Ada"}\' --wait'
 _DOCUMENTED_ADDRESS = "127.0.0.1:8000"
 
 
@@ -107,3 +111,19 @@ class House:
             script.write_text(f"#!{home}/bin/python\nimport sys\n{entrance}\nsys.exit(main())\n")
             script.chmod(0o755)
         (home / "runtime.stamp").touch()
+
+
+def quota(home: House, key: str) -> str:
+    """Ask with a key, and tell the status of the answer."""
+    return home.run(f"curl -s -o /dev/null -w '%{{http_code}}' $api/quota -H 'Authorization: Bearer {key}'")
+
+
+def items(home: House, command: str) -> list[dict[str, Any]]:
+    """Read what a command of the client lists."""
+    listed: list[dict[str, Any]] = json.loads(home.run(f".venv/bin/greenroom {command} --json"))["items"]
+    return listed
+
+
+def watch(home: House, job_id: str) -> str:
+    """Follow a job to its end; anything but completed is an error."""
+    return home.run(f".venv/bin/greenroom watch {job_id}")

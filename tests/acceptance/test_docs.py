@@ -7,14 +7,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from tests import factories_pdf
 from tests.acceptance import test_how_to
-from tests.acceptance.house import House
+from tests.acceptance.house import GREET, MAKE_A_KEY, House, items, quota, watch
 from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
 from tests.services import new_database
 
@@ -34,9 +33,6 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE = (
         "upgrade",
     )
 )
-
-MAKE_A_KEY = "export GREENROOM_KEY=$(.venv/bin/greenroom keys create --user ada --tenant acme --tier pro)"
-GREET = '.venv/bin/greenroom submit greetings.say \'{"name": "Ada"}\' --wait'
 
 
 def test_generated_parts_are_current() -> None:
@@ -251,19 +247,3 @@ def install_elsewhere(home: House, package: str, *, entry_points: str) -> None:
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(entry_points)
     home.environment["PYTHONPATH"] = str(place)
-
-
-def quota(home: House, key: str) -> str:
-    """Ask with a key, and tell the status of the answer."""
-    return home.run(f"curl -s -o /dev/null -w '%{{http_code}}' $api/quota -H 'Authorization: Bearer {key}'")
-
-
-def items(home: House, command: str) -> list[dict[str, Any]]:
-    """Read what a command of the client lists."""
-    listed: list[dict[str, Any]] = json.loads(home.run(f".venv/bin/greenroom {command} --json"))["items"]
-    return listed
-
-
-def watch(home: House, job_id: str) -> str:
-    """Follow a job to its end; anything but completed is an error."""
-    return home.run(f".venv/bin/greenroom watch {job_id}")

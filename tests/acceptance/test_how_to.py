@@ -9,8 +9,9 @@ import pytest
 
 from tests import waiting
 from tests.acceptance.greenroom_up import free_port
-from tests.acceptance.house import House
+from tests.acceptance.house import GREET, MAKE_A_KEY, House, items
 from tests.acceptance.pages import README, ROOT, blocks, write_modules
+from tests.chat_server import ChatServer
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a shell")]
 
@@ -18,9 +19,10 @@ _HOW_TO = ROOT / "docs" / "how-to"
 RUNS = _HOW_TO / "start-runs.md"
 SCHEDULES = _HOW_TO / "schedule-jobs.md"
 WEBHOOKS = _HOW_TO / "receive-webhooks.md"
-PAGES = {RUNS, SCHEDULES, WEBHOOKS}
-
-GREET = '.venv/bin/greenroom submit greetings.say \'{"name": "Ada"}\' --wait'
+COMMAND = _HOW_TO / "run-a-command.md"
+EVALUATE = _HOW_TO / "evaluate-models.md"
+GRAPHQL = _HOW_TO / "ask-in-graphql.md"
+PAGES = {RUNS, SCHEDULES, WEBHOOKS, COMMAND, EVALUATE, GRAPHQL}
 
 
 def test_runs_and_schedules(house: Callable[..., House]) -> None:
@@ -58,3 +60,63 @@ def test_receive_webhooks(house: Callable[..., House]) -> None:
         return [one["status"] for one in told["items"]] == ["delivered"] * 2
 
     waiting.until(delivered, "two delivered webhooks", seconds=60)
+
+
+def test_run_a_command(house: Callable[..., House]) -> None:
+    """A program beside the workers does the work, and its status can say that another try is no use."""
+    home = house()
+    (home.folder / "programs").mkdir()
+    write_modules(COMMAND, home.folder)
+    home.start("make run")
+    (count,) = blocks(COMMAND, "sh")
+    assert '{"letters": {"t": 3, "o": 4, "b": 2, "e": 2, "r": 1, "n": 1}}' in home.run(MAKE_A_KEY, count)
+    told = home.run(".venv/bin/greenroom submit letters.count_once '{}' --wait || true")
+    assert "no text" in told
+    (letter,) = items(home, "dead-letters list")
+    assert (letter["error"]["type"], letter["attempts"]) == ("Permanent", 1)
+
+
+def test_evaluate_models(house: Callable[..., House]) -> None:
+    """Two models are asked and compared as the page says, with an endpoint that speaks the protocol."""
+    # given
+    capitals = {"France": "Paris", "Italy": "Rome", "Peru": "Lima"}
+
+    def large(asked: str) -> str:
+        return next((f"It is {capital}." for land, capital in capitals.items() if land in asked), "You are kind.")
+
+    with ChatServer().running() as server:
+        server.key = "the-endpoints-key"
+        server.answers |= {"large": large, "small": "Paris, I think."}
+        home = house()
+        start, define, begin, read, again = blocks(EVALUATE, "sh")
+        documented = "http://127.0.0.1:11434/v1"
+        assert documented in start
+        # when
+        home.start(start.replace(documented, server.url))
+        home.run(define, begin)
+        told = home.run(read)
+        found = json.loads(home.run(f"{again.rstrip()} --json").splitlines()[-1])
+        # then
+        assert '"answer":"Paris, I think."' in told
+        assert '"kappa":' in told
+        figures = {one["model"]: (one["correct"], one["scored"], one["answered"]) for one in found["result"]["models"]}
+        assert figures == {"large": (3, 3, 4), "small": (1, 3, 4)}
+        assert server.counted() == {"large": 4, "small": 4}
+        home.stop()
+
+
+def test_ask_in_graphql(house: Callable[..., House]) -> None:
+    """An evaluation is started, watched to its end and refused to be cancelled, all in GraphQL."""
+    with ChatServer().running() as server:
+        server.key = "the-endpoints-key"
+        server.answers |= {"large": "It is Rome.", "small": "It is Lima."}
+        home = house()
+        start, define, *_ = blocks(EVALUATE, "sh")
+        home.start(start.replace("http://127.0.0.1:11434/v1", server.url))
+        home.run(define)
+        told = home.run(*blocks(GRAPHQL, "sh"))
+        assert '"startRun":{"id":' in told
+        assert '"byModel":[{"model":"large","completed":4},{"model":"small","completed":4}]' in told
+        assert '{"type":"analyze.deep","status":"completed"}' in told
+        assert '"code":"ILLEGAL_TRANSITION"' in told
+        home.stop()

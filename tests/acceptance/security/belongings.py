@@ -14,7 +14,7 @@ FILE = "result.txt"
 
 
 def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[str, str]:
-    """Give a user one of each: a job with a file, a dead letter, a book, a run, a schedule, a webhook with a delivery, a key.
+    """Give a user one of all that ids lead to: jobs and their files, dead letters, books, runs, schedules, webhooks and more.
 
     :returns: the id of each, by what it is.
     """
@@ -25,6 +25,8 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
     echo = {"type": ECHO, "payload": {}}
     owned["run"] = client.post("/runs", json={"name": f"of {name}", "jobs": [echo]}).json()["id"]
     owned["schedule"] = client.post("/schedules", json=echo | {"cron": "0 0 1 1 *"}).json()["id"]
+    scenarios = {"name": f"of {name}", "scenarios": [{"prompt": "?"}]}
+    owned["definition"] = client.post("/evaluations/definitions", json=scenarios).json()["id"]
     with greenroom.database.write() as session:
         user: User = find(session, name=name)
         at = as_instant(now(session))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from psycopg import sql
 
+from tests.acceptance.documents import codes, post
 from tests.acceptance.served import ECHO, PATIENCE_SECONDS, served
 from tests.services import connected, database_name
 
@@ -41,6 +42,7 @@ def test_nothing_succeeds_without_the_database(postgres_url: str, postgres_datab
                 "known caller's read": user.get("/jobs"),
                 "submit": user.post("/jobs", json=JOB),
                 "bulk": user.post("/jobs/bulk", json={"jobs": [JOB]}),
+                "graphql": post(user, "{ queueStatus { paused } }"),
                 "upload": user.post("/books", files={"file": ("a.pdf", b"%PDF-1.7", "application/pdf")}),
                 "operator": greenroom.admin.put("/users/bob", json={"tenant": "acme", "tier": "pro"}),
                 "unknown key": greenroom.client("gr_zzzzzzzzzzzz_wrong").get("/quota"),
@@ -49,8 +51,9 @@ def test_nothing_succeeds_without_the_database(postgres_url: str, postgres_datab
             live = probe.get(f"{greenroom.url}/health/live")
         # then
         assert {what: answer.status_code for what, answer in answers.items()} == dict.fromkeys(answers, 503)
-        assert {answer.json()["code"] for answer in answers.values()} == {"UNAVAILABLE"}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers.values())
+        assert codes(answers.pop("graphql")) == ["UNAVAILABLE"]
+        assert {answer.json()["code"] for answer in answers.values()} == {"UNAVAILABLE"}
         assert live.status_code == 200
         deadline = time.monotonic() + PATIENCE_SECONDS
         while user.post("/jobs", json=JOB).status_code != 202:

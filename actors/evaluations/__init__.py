@@ -1,0 +1,1 @@
+"""The evaluations workload: models are asked scenarios, and their answers are compared."""

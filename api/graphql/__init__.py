@@ -1,0 +1,1 @@
+"""GraphQL: the second door to runs, jobs and the queue, on the functions that REST is made of."""

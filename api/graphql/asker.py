@@ -1,0 +1,32 @@
+"""The asker: who asks a document's questions, and what answering them takes."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import strawberry
+
+from actors.registry import Registry
+from api.dependencies import Caller
+from api.limits import SubmitRates
+from persistence.database import Database
+from persistence.ledger import Ledger
+from persistence.wakeup import Notifier
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """What resolvers find in `info.context`: the caller, and the same parts of the process that REST's handlers are given.
+
+    :param operation: which of the document's operations is wanted; None if it has but one.
+    """
+
+    caller: Caller
+    database: Database
+    ledger: Ledger
+    notifier: Notifier
+    rates: SubmitRates
+    registry: Registry
+    operation: str | None = None
+
+
+Info: TypeAlias = strawberry.Info[Asker, None]
