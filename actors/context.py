@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -21,6 +21,8 @@ from persistence.jobs import DEFAULT_PRIORITY
 _MOST_NOTE_CHARACTERS = 500
 _MOST_NAME_CHARACTERS = 200
 
+T = TypeVar("T")
+
 
 class Surroundings(Protocol):
     """What an attempt can reach outside itself."""
@@ -30,6 +32,12 @@ class Surroundings(Protocol):
 
     def read_file(self, claim: Taken, name: str, of: str) -> bytes:
         """Read an attachment of a job of the same user."""
+
+    def read(self, query: Callable[[Session], T]) -> T:
+        """Read in a transaction."""
+
+    def write(self, claim: Taken, write: Callable[[Session], T]) -> T:
+        """Commit a write, if the claim stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,23 @@ class JobContext:
         """
         self._attempt.effects.append(write)
 
+    def look_up(self, query: Callable[[Session], T]) -> T:
+        """Read from the database.
+
+        :param query: given a transaction's session; a verb of persistence, as a rule.
+        """
+        return self._surroundings.read(query)
+
+    def checkpoint(self, write: Callable[[Session], T]) -> T:
+        """Commit a write now, for the next attempt to go on from; it is made only while this attempt holds its claim.
+
+        :param write: given the transaction's session; it may be run twice, if the database does not answer the first time.
+        :returns: what the write returned.
+        :raises Cancelled: the claim is lost, so that nothing of this attempt will count.
+        """
+        self.check()
+        return self._surroundings.write(self._attempt.claim, write)
+
     @classmethod
     def for_test(cls, *, attempt: int = 1, files: dict[str, bytes] | None = None, subject: str | None = None) -> "TestContext":
         """Make a context for a direct call of the function in a test.
@@ -208,6 +233,12 @@ class _Bench:
             return self._files[name]
         except KeyError:
             raise NotFoundError from None
+
+    def read(self, query: Callable[[Session], T]) -> T:
+        raise NotImplementedError
+
+    def write(self, claim: Taken, write: Callable[[Session], T]) -> T:
+        raise NotImplementedError
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:
