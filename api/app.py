@@ -10,7 +10,24 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from actors import REGISTRY
-from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users
+from actors.settings import ScanSettings
+from api import (
+    books,
+    dead_letters,
+    events,
+    health,
+    job_types,
+    jobs,
+    keys,
+    queue,
+    quota,
+    repos,
+    runs,
+    scans,
+    schedules,
+    tiers,
+    users,
+)
 from api.auth import Authentication, Authenticator
 from api.dependencies import provided
 from api.docs import StrictStructs, openapi
@@ -22,6 +39,7 @@ from api.requests import StrictRequest, right_media_type
 from api.settings import ApiSettings, JwtSettings
 from api.watch import Watch
 from persistence.database import Database
+from persistence.environment import load
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
 
@@ -67,6 +85,7 @@ def create_app(settings: ApiSettings, jwt: JwtSettings, *, database: Database) -
             notifier=notifier,
             rates=SubmitRates(),
             registry=REGISTRY,
+            scan_settings=load(ScanSettings),
             settings=settings,
         ),
         exception_handlers={Exception: respond},
@@ -93,7 +112,7 @@ def _tokens(settings: JwtSettings) -> "Tokens | None":
 
 
 def _version_one(settings: ApiSettings) -> Router:
-    modules = (dead_letters, events, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users)
+    modules = (dead_letters, events, job_types, jobs, keys, queue, quota, repos, runs, scans, schedules, tiers, users)
     handlers = [handler for module in modules for handler in module.ROUTES]
     uploads = Router("/", route_handlers=books.ROUTES, request_max_body_size=settings.upload_bytes + _FORM_BYTES)
     return Router("/api/v1", route_handlers=[*handlers, uploads], middleware=[Authentication()])

@@ -58,6 +58,11 @@ NAMES = frozenset(
         "LLM_MODEL",
         "LLM_URL",
         "SCAN_ALLOW",
+        "SCAN_BYTES",
+        "SCAN_NETWORKS",
+        "SCAN_PULLS",
+        "GITHUB_TOKEN",
+        "GITHUB_URL",
         "WEBHOOK_ALLOW",
     ]
 )

@@ -2,7 +2,21 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, runs, schedules, transitions, users, workers
+from persistence import (
+    books,
+    dead_letters,
+    files,
+    jobs,
+    keys,
+    repositories,
+    runs,
+    scan_pulls,
+    scans,
+    schedules,
+    transitions,
+    users,
+    workers,
+)
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -24,4 +38,7 @@ TABLES = (
     runs.Run,
     runs.RunGroup,
     schedules.Schedule,
+    repositories.Repository,
+    scans.Scan,
+    scan_pulls.ScanPull,
 )
