@@ -126,7 +126,21 @@ def _repository(path: Path, settings: ScanSettings) -> Path:
             raise PlaceRefusedError("is a linked work tree; give the repository itself")
         if part.exists():
             _allowed(part, settings)
+    for borrowed in _alternates(found):
+        _allowed(borrowed, settings)
     return found
+
+
+def _alternates(repository: Path) -> list[Path]:
+    """List the folders from which a repository borrows objects."""
+    file = repository / "objects" / "info" / "alternates"
+    if not file.exists():
+        return []
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        raise PlaceRefusedError(_NOT_ALLOWED) from None
+    return [repository / "objects" / line.strip('"') for line in lines if line and not line.startswith("#")]
 
 
 def _target(url: str) -> Target:

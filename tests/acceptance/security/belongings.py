@@ -14,7 +14,7 @@ FILE = "result.txt"
 
 
 def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[str, str]:
-    """Give a user a job with a file, a dead letter, a book, a run, a schedule and a second key.
+    """Give a user a job with a file, a dead letter, a book, a run, a schedule, a repository with a scan and a second key.
 
     :returns: the id of each, by what it is.
     """
@@ -25,6 +25,8 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
     echo = {"type": ECHO, "payload": {}}
     owned["run"] = client.post("/runs", json={"name": f"of {name}", "jobs": [echo]}).json()["id"]
     owned["schedule"] = client.post("/schedules", json=echo | {"cron": "0 0 1 1 *"}).json()["id"]
+    client.post("/repos", json={"owner": name, "name": name})
+    owned["scan"] = client.post(f"/repos/{name}/{name}/scan").json()["scan_id"]
     with greenroom.database.write() as session:
         user: User = find(session, name=name)
         at = as_instant(now(session))

@@ -51,6 +51,7 @@ def test_the_owner_finds_all_of_it(greenroom: Served) -> None:
         f"/runs/{owned['run']}/progress",
         f"/runs/{owned['run']}/tasks",
         f"/schedules/{owned['schedule']}",
+        f"/scans/{owned['scan']}",
     }
     assert {path: them.get(path).status_code for path in found} == dict.fromkeys(found, 200)
     assert {path: greenroom.admin.get(path).status_code for path in found} == dict.fromkeys(found, 200)
