@@ -28,7 +28,7 @@ _BRANCHES = ("refs/heads/main", "refs/heads/master", "refs/heads/trunk", "refs/h
 # What git says of a place where trying again will not help; with LC_ALL=C it always says it so.
 _HOPELESS = re.compile(
     r"not found|does not appear to be a git repository|not a git repository|could not read (Username|Password)"
-    r"|Authentication failed|terminal prompts disabled|returned error: 40[0134]|certificate|redirect"
+    r"|Authentication failed|terminal prompts disabled|returned error: (3\d\d|40[0134])|certificate|redirect"
     r"|is this a git repository|bad config|transport '.*' not allowed",
     re.IGNORECASE,
 )
@@ -106,6 +106,7 @@ class Mirror:
     def fetch(self, default: str | None, numbers: Iterable[int]) -> None:
         """Copy the default branch and some pull requests.
 
+        :raises RepositoryUnreadableError: it takes more disk space than it may.
         :raises RepositoryUnreachableError: that did not work.
         """
         specs = [f"+refs/pull/{number}/head:refs/scan/pulls/{number}" for number in numbers]
@@ -120,6 +121,7 @@ class Mirror:
             "--refmap=",
         )
         self._remote("fetch", *options, "--", self._place.url, *specs, seconds=_FETCH_SECONDS)
+        self._look()
 
     def merges(self) -> dict[int, Merge]:
         """Read off the default branch which pull requests were merged, and under which title."""
@@ -230,8 +232,8 @@ def _config(place: Place) -> str:
         "[credential]\n\thelper =\n"
         "[http]\n\tfollowRedirects = false\n\tproxy =\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 30\n"
         f"{pinned}"
-        "[fetch]\n\trecurseSubmodules = false\n[submodule]\n\trecurse = false\n[transfer]\n\tbundleURI = false\n"
-        "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[pack]\n\tthreads = 1\n[diff]\n\trenames = false\n"
+        "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
+        "[submodule]\n\trecurse = false\n[transfer]\n\tbundleURI = false\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[pack]\n\tthreads = 1\n[diff]\n\trenames = false\n"
         f"{safe}"
     )
 
