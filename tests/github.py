@@ -84,7 +84,7 @@ def github(repositories: Mapping[str, Mapping[tuple[int, str], str]]) -> Iterato
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            status, headers, body = host.answer(self.path, self.headers)
+            status, headers, body = host.answer(self.path, dict(self.headers))
             self.send_response_only(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -233,7 +233,8 @@ def _config(place: Place) -> str:
         "[http]\n\tfollowRedirects = false\n\tproxy =\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 30\n"
         f"{pinned}"
         "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
-        "[submodule]\n\trecurse = false\n[transfer]\n\tbundleURI = false\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[pack]\n\tthreads = 1\n[diff]\n\trenames = false\n"
+        "[submodule]\n\trecurse = false\n[transfer]\n\tbundleURI = false\n[gc]\n\tauto = 0\n"
+        "[maintenance]\n\tauto = false\n[pack]\n\tthreads = 1\n[diff]\n\trenames = false\n"
         f"{safe}"
     )
 
