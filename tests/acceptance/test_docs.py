@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import factories_pdf
+from tests import factories_git, factories_pdf
 from tests.acceptance.house import House
 from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
 from tests.services import give_up, new_database
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, SCANS = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -33,6 +33,7 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
         "upgrade",
         "start-runs",
         "schedule-jobs",
+        "find-duplicate-pull-requests",
     )
 )
 
@@ -85,7 +86,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, SCANS}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -262,6 +263,18 @@ def test_runs_and_schedules(house: Callable[..., House]) -> None:
     assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
     assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
     assert '"paused":true,"next_at":null' in told
+
+
+def test_find_duplicate_pull_requests(house: Callable[..., House]) -> None:
+    """A repository in a folder is tracked and scanned as the page says, and its duplicates come out."""
+    home = house()
+    (home.folder / "mirrors").mkdir()
+    factories_git.repository(home.folder / "mirrors" / "site.git", factories_git.some_changes())
+    start, scan = blocks(SCANS, "sh")
+    home.start(start)
+    told = home.run(scan)
+    assert '"status":"done","phase":"done"' in told
+    assert '"dupe_group_count":2' in told
 
 
 def test_upgrade(house: Callable[..., House]) -> None:
