@@ -134,11 +134,16 @@ def _enlist(work: Ingest, host: Host) -> None:
 def _store(work: Ingest, batch: Sequence[Pull], read: Callable[[Pull], Pull], most: int) -> None:
     """Read pull requests, and store them before they become too many or too large."""
     found: list[Pull] = []
-    for pull in batch:
-        found.append(read(pull))
-        if len(found) >= most or sum(len(one.diff or b"") for one in found) >= _BATCH_BYTES:
+    try:
+        for pull in batch:
+            found.append(read(pull))
+            if len(found) >= most or sum(len(one.diff or b"") for one in found) >= _BATCH_BYTES:
+                work.store(found)
+                found = []
+    except (Snooze, RepositoryUnreachableError):
+        if found:  # what a host has answered so far need not be asked for again
             work.store(found)
-            found = []
+        raise
     if found:
         work.store(found)
     work.rest()

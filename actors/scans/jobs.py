@@ -22,6 +22,7 @@ _RETRY = Backoff(1, 5, 30)
 _MAX_ATTEMPTS = 4
 _INGEST_SECONDS = 900
 _TIME_LIMIT_SECONDS = 300
+_MOST_AT_A_TIME = 4  # each has a copy of a repository on the disk
 _BATCH = 50
 
 # They become parts of a path at the host.
@@ -68,6 +69,7 @@ class Clustered(msgspec.Struct):
     time_limit_seconds=_INGEST_SECONDS,
     retry=_RETRY,
     max_attempts=_MAX_ATTEMPTS,
+    concurrency=_MOST_AT_A_TIME,
 )
 def ingest(job: JobContext, request: IngestRequest) -> Ingested:
     """Read titles and diffs of a repository's pull requests and let vectors be made of them."""

@@ -125,7 +125,7 @@ def test_b2_a_type_that_nobody_performs_fails_by_name(tmp_path: Path, sqlite_dat
     after = begin(tmp_path / "after", DATABASE_URL=sqlite_database, ACTORS="stage_jobs")
     try:
         assert after.finished(kept["id"])["result"] == {"number": 7}
-        failed = until(lambda: ended(after, orphan["id"]), "end of the orphan", seconds=60)
+        failed: Any = until(lambda: ended(after, orphan["id"]), "end of the orphan", seconds=60)
         assert (failed["status"], failed["error"]["message"]) == (
             "failed",
             "No processor registered for job type: queue.flaky",

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from persistence import columns
+from persistence.migrations import beside
 
 revision = "0005"
 down_revision = "0002"
@@ -62,3 +63,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["scan_id"], ["scans.id"], name=op.f("fk_scan_pulls_scan_id_scans"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("scan_id", "number", name=op.f("pk_scan_pulls")),
     )
+    beside.run(op.get_bind(), revision)
