@@ -33,6 +33,8 @@ class Ingest:
 
     :param cursor: the number of the last pull request that an earlier attempt has stored.
     :param known: how many pull requests are written down.
+
+    `stored` counts the pull requests that this attempt has stored.
     """
 
     def __init__(self, job: JobContext, scan_id: str, *, cursor: int, known: int, most: int) -> None:
@@ -42,7 +44,7 @@ class Ingest:
         self.most = most
         self._scan_id = scan_id
         self._began, self._began_after = time.monotonic(), cursor
-        self._stored = 0
+        self.stored = 0
 
     def enlist(self, pulls: Sequence[tuple[int, str, str | None]], *, truncated: bool = False) -> None:
         """Write down which pull requests there are: number, title and commit at the tip."""
@@ -61,8 +63,8 @@ class Ingest:
         scan_id, some = self._scan_id, list(pulls)
         self.job.checkpoint(lambda session: scan_pulls.ingest(session, scan_id=scan_id, pulls=some))
         self.cursor = some[-1].number
-        self._stored += len(some)
-        self.job.progress(99 * self._stored / max(self.known, self._stored), f"{self._stored} pull requests read")
+        self.stored += len(some)
+        self.job.progress(99 * self.stored / max(self.known, self.stored), f"{self.stored} pull requests read")
 
     def rest(self) -> None:
         """Let others come first once this has taken long, without using up an attempt.

@@ -45,9 +45,10 @@ class StageRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Ingested(msgspec.Struct):
-    """How many pull requests the scan has."""
+    """How many pull requests the scan has, and how many of them the last attempt has read."""
 
     pulls: int
+    read: int
 
 
 class Embedded(msgspec.Struct):
@@ -81,7 +82,7 @@ def ingest(job: JobContext, request: IngestRequest) -> Ingested:
         ingesting.from_host(work, request.owner, request.name, _GITHUB)
     _enter(job, scan_id, Phase.EMBED)
     job.submit(scans.EMBED, {})
-    return Ingested(work.known)
+    return Ingested(work.known, work.stored)
 
 
 @job(
