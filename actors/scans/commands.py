@@ -5,6 +5,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,20 @@ _LOOK_SECONDS = 0.1  # between two looks at the deadline; an exception for this 
 _PIECE_BYTES = 64 * 1024
 _SAID_BYTES = 4_000
 _EXIT_SECONDS = 5.0
+# Puts itself in the command's place, once it has asked the kernel to end it with the worker. It is a program of its own, for
+# between a fork and an exec a process with threads may do next to nothing.
+_LEASH = """
+import os, resource, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the command
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class CommandTimeoutError(Exception):
@@ -41,6 +56,7 @@ def run(
     seconds: float,
     most_bytes: int,
     check: Callable[[], None],
+    most_file_bytes: int | None = None,
 ) -> Done:
     """Run a command to its end, or until it has written enough.
 
@@ -48,13 +64,16 @@ def run(
     :param folder: where it runs.
     :param most_bytes: of its standard output; it is ended when it writes more.
     :param check: called about ten times a second; what it raises ends the command.
+    :param most_file_bytes: if it is given no file that the command and its children write grows larger, and the kernel ends the
+        command with this process: for what waits for others, and would not notice by itself that nobody is there any more.
     :raises CommandTimeoutError: it took longer than `seconds`.
     """
+    leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), str(most_file_bytes)] if most_file_bytes else []
     with tempfile.TemporaryFile() as errors:
         process: subprocess.Popen[bytes] | None = None
         try:
             process = subprocess.Popen(  # noqa: S603 - the callers' words are constants, numbers and checked places
-                list(arguments),
+                [*leash, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

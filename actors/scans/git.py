@@ -32,6 +32,8 @@ _HOPELESS = re.compile(
     r"|is this a git repository|bad config|transport '.*' not allowed",
     re.IGNORECASE,
 )
+# What it says when a file has become as large as it may.
+_TOO_LARGE = re.compile(r"File too large")
 
 
 class Refs(NamedTuple):
@@ -161,7 +163,7 @@ class Mirror:
 
     def _remote(self, *arguments: str, seconds: float) -> Done:
         try:
-            done = self._run(*arguments, seconds=seconds, most=_MOST_LISTED_BYTES)
+            done = self._run(*arguments, seconds=seconds, most_file_bytes=self._most_bytes)
         except CommandTimeoutError:
             raise RepositoryUnreachableError(f"The repository did not answer within {seconds:g} seconds.") from None
         if done.status == 0:
@@ -169,8 +171,11 @@ class Mirror:
         said = done.said.strip()
         if done.status is None:
             raise RepositoryUnreadableError("The repository has too many branches and pull requests to be listed.")
-        if _HOPELESS.search(said):
-            error: Exception = RepositoryUnreadableError("There is no git repository that can be read without signing in.")
+        error: Exception
+        if _TOO_LARGE.search(said):
+            error = self._too_large()
+        elif _HOPELESS.search(said):
+            error = RepositoryUnreadableError("There is no git repository that can be read without signing in.")
         else:
             error = RepositoryUnreachableError("The repository could not be reached.")
         error.add_note(said)  # for the traceback: what git says may quote the server
@@ -184,7 +189,13 @@ class Mirror:
             raise error
         return done
 
-    def _run(self, *arguments: str, seconds: float = _LOCAL_SECONDS, most: int = _MOST_LISTED_BYTES) -> Done:
+    def _run(
+        self,
+        *arguments: str,
+        seconds: float = _LOCAL_SECONDS,
+        most: int = _MOST_LISTED_BYTES,
+        most_file_bytes: int | None = None,
+    ) -> Done:
         return run(
             [self._git, *arguments],
             environment=self._environment,
@@ -192,12 +203,16 @@ class Mirror:
             seconds=seconds,
             most_bytes=most,
             check=self._look,
+            most_file_bytes=most_file_bytes,
         )
 
     def _look(self) -> None:
         self._check()
         if _size(self._folder) > self._most_bytes:
-            raise RepositoryUnreadableError(f"The repository takes more than {self._most_bytes // 1024**2} MiB of disk space.")
+            raise self._too_large()
+
+    def _too_large(self) -> Exception:
+        return RepositoryUnreadableError(f"The repository takes more than {self._most_bytes // 1024**2} MiB of disk space.")
 
 
 def _environment(place: Place, folder: Path, program: str) -> dict[str, str]:
@@ -226,7 +241,7 @@ def _config(place: Place) -> str:
     pinned = f"\tcurloptResolve = {_quoted(place.pinned)}\n" if place.pinned else ""
     safe = f"[safe]\n\tdirectory = {_quoted(place.url)}\n" if place.protocol == "file" else ""
     return (
-        "[core]\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
+        "[core]\n\tbigFileThreshold = 8m\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
         "[protocol]\n\tallow = never\n"
         f'[protocol "{place.protocol}"]\n\tallow = always\n'
         "[credential]\n\thelper =\n"

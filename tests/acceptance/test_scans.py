@@ -20,12 +20,16 @@ QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.2
 PATIENCE_SECONDS = 90.0
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgresql, pytest.mark.rabbitmq], id="postgres-rabbitmq")]
+)
 def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up]:
-    """`greenroom up` on SQLite and on PostgreSQL, with a folder of repositories that may be scanned."""
+    """`greenroom up` as it comes and on PostgreSQL with RabbitMQ, with a folder of repositories that may be scanned."""
     (tmp_path / "mirrors").mkdir()
     database_url: str = request.getfixturevalue(f"{request.param}_database")
-    running = Up(tmp_path / "up", DATABASE_URL=database_url, SCAN_ALLOW=str(tmp_path / "mirrors"), **QUICK)
+    broker_url: str = request.getfixturevalue("rabbitmq_url") if request.param == "postgres" else ""
+    places = {"DATABASE_URL": database_url, "BROKER_URL": broker_url, "SCAN_ALLOW": str(tmp_path / "mirrors")}
+    running = Up(tmp_path / "up", **places, **QUICK)
     running.wait_for("Greenroom is running")
     yield running
     running.close()
