@@ -19,10 +19,10 @@ from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import DEFAULT_PRIORITY
 
-Seen = TypeVar("Seen")
-
 _MOST_NOTE_CHARACTERS = 500
 _MOST_NAME_CHARACTERS = 200
+
+T = TypeVar("T")
 
 
 class Surroundings(Protocol):
@@ -34,8 +34,11 @@ class Surroundings(Protocol):
     def read_file(self, claim: Taken, name: str, of: str) -> bytes:
         """Read an attachment of a job of the same user."""
 
-    def read(self, look: Callable[[Session], Seen]) -> Seen:
+    def read(self, look: Callable[[Session], T]) -> T:
         """Look into the database."""
+
+    def write(self, claim: Taken, write: Callable[[Session], T]) -> T:
+        """Commit a write, if the claim stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class JobContext:
         other = self.id if of is None else str(of)
         return self._surroundings.read_file(self._attempt.claim, name, other)
 
-    def read(self, look: Callable[[Session], Seen]) -> Seen:
+    def read(self, look: Callable[[Session], T]) -> T:
         """Look into the database; what is found is as of now, and what a verb takes as `user_id` is to be `job.user`.
 
         :param look: given a session; a reading verb of persistence, as a rule.
@@ -170,6 +173,16 @@ class JobContext:
         :param write: given the transaction's session; a verb of persistence, as a rule.
         """
         self._attempt.effects.append(write)
+
+    def checkpoint(self, write: Callable[[Session], T]) -> T:
+        """Commit a write now, for the next attempt to go on from; it is made only while this attempt holds its claim.
+
+        :param write: given the transaction's session; it may be run twice, if the database does not answer the first time.
+        :returns: what the write returned.
+        :raises Cancelled: the claim is lost, so that nothing of this attempt will count.
+        """
+        self.check()
+        return self._surroundings.write(self._attempt.claim, write)
 
     @classmethod
     def for_test(
@@ -243,11 +256,19 @@ class _Bench:
         except KeyError:
             raise NotFoundError from None
 
-    def read(self, look: Callable[[Session], Seen]) -> Seen:
-        if self._database is None:
-            raise LookupError("read needs for_test(database=…)")
-        with self._database.read() as session:
+    def read(self, look: Callable[[Session], T]) -> T:
+        with self._given().read() as session:
             return look(session)
+
+    def write(self, claim: Taken, write: Callable[[Session], T]) -> T:
+        del claim
+        with self._given().write() as session:
+            return write(session)
+
+    def _given(self) -> Database:
+        if self._database is None:
+            raise LookupError("read and checkpoint need for_test(database=…)")
+        return self._database
 
 
 def _save(session: Session, job_id: str, name: str, media_type: str, content: bytes) -> None:

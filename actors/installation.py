@@ -1,30 +1,32 @@
 """What one installation consists of on the actors' side: settings, registry and broker, and what attempts reach of them."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import dramatiq
 from dramatiq.broker import Broker, Consumer
 
 from actors import brokers
-from actors.context import Seen
 from actors.registry import JobType, Registry
 from actors.sending import Sender
 from actors.settings import ActorSettings
 from actors.sql_broker import SqlBroker
 from middleware.arrivals import Arrivals
+from middleware.errors import Cancelled
 from middleware.hand import Hand
 from middleware.lifecycle import Lifecycle
 from middleware.order import middleware_list
 from middleware.process import WorkerProcess
 from middleware.settings import WebhookSettings, WorkerSettings
-from persistence import files
+from persistence import files, progress
 from persistence.admission import Submission
 from persistence.database import Database, Session
 from persistence.dispatch import Taken
 from persistence.environment import SettingsError, load
 from persistence.migrate import is_empty
 from persistence.settings import DatabaseSettings
+
+T = TypeVar("T")
 
 
 class Installation:
@@ -79,10 +81,26 @@ class Installation:
                 number += 1
         return bytes(content)
 
-    def read(self, look: Callable[[Session], Seen]) -> Seen:
+    def read(self, look: Callable[[Session], T]) -> T:
         """Look into the database in a transaction of its own."""
         with self.lifecycle.process.database.read() as session:
             return look(session)
+
+    def write(self, claim: Taken, write: Callable[[Session], T]) -> T:
+        """Commit a write of an attempt before its outcome, through the ledger and behind the same fence.
+
+        :raises Cancelled: the claim is lost.
+        """
+        ledger = self.lifecycle.process.ledger
+
+        def fenced(session: Session) -> tuple[T] | None:
+            stands = progress.stands(session, job_id=claim.id, claim_no=claim.claim_no, worker_id=ledger.worker_id)
+            return (write(session),) if stands else None
+
+        written: tuple[T] | None = ledger.write(fenced)
+        if written is None:
+            raise Cancelled
+        return written[0]
 
     def send(self, job_type: JobType, payload: Any, user: str | None, delay_seconds: float | None) -> str:
         """Submit a job from Python, through admission.

@@ -1,6 +1,9 @@
 """Where messages go, which job types exist beyond the ones that come along, and which models they may ask."""
 
+import ipaddress
 import os
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -62,6 +65,59 @@ class ChatSettings(BaseSettings):
         if value is not None and not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
             raise ValueError("may hold only printable ASCII characters")
         return value
+
+
+class ScanSettings(BaseSettings):
+    """Which git repositories may be scanned, and how much of them."""
+
+    model_config = SettingsConfigDict(env_prefix="GREENROOM_SCAN_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    allow: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Comma-separated local folders whose git repositories may be scanned, the folders themselves among them."
+    )
+    networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated networks (CIDR) whose git servers may be scanned by http, git and on any port, "
+        "private ones among them; others only by https on port 443.",
+    )
+    pulls: int = Field(2_000, ge=1, le=20_000, description="A scan reads so many pull requests, the latest ones.")
+    bytes: int = Field(2 * 1024**3, ge=1024**2, description="Disk space that the copy of a scanned repository may take.")
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _folders(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("allow")
+    @classmethod
+    def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for folder in value:
+            if not folder.is_absolute():
+                raise ValueError(f"{folder} needs to be an absolute path")
+        return value
+
+    @field_validator("networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(word.strip()) for word in value.split(",") if word.strip())
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+
+
+class GitHubSettings(BaseSettings):
+    """Where repositories are that are tracked without a URL."""
+
+    model_config = SettingsConfigDict(env_prefix="GREENROOM_GITHUB_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    url: str = Field(
+        "https://api.github.com",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        description="REST endpoint of the GitHub-compatible host whose repositories are tracked without a `url`.",
+    )
+    token: SecretStr | None = Field(None, description="Token for that endpoint; it reads pull requests for all users.")
 
 
 def plain_environment() -> dict[str, str]:

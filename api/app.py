@@ -10,6 +10,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from actors import REGISTRY
+from actors.settings import ScanSettings
 from api import (
     books,
     dead_letters,
@@ -22,7 +23,9 @@ from api import (
     keys,
     queue,
     quota,
+    repos,
     runs,
+    scans,
     schedules,
     sessions,
     tiers,
@@ -43,6 +46,7 @@ from api.watch import Watch
 from api.web import assets, pages
 from middleware.settings import WebhookSettings
 from persistence.database import Database
+from persistence.environment import load
 from persistence.ledger import Ledger
 from persistence.wakeup import Notifier
 
@@ -91,6 +95,7 @@ def create_app(
             notifier=notifier,
             rates=SubmitRates(),
             registry=REGISTRY,
+            scan_settings=load(ScanSettings),
             settings=settings,
             webhook_settings=webhook_settings or WebhookSettings(),
         ),
@@ -128,7 +133,9 @@ def _version_one(settings: ApiSettings) -> Router:
         keys,
         queue,
         quota,
+        repos,
         runs,
+        scans,
         schedules,
         tiers,
         users,

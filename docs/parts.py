@@ -80,7 +80,12 @@ _SETTINGS = {
         "middleware.settings.WebhookSettings",
         "middleware.settings.LogSettings",
     ),
-    "actors": ("actors.settings.ActorSettings", "actors.settings.ChatSettings"),
+    "actors": (
+        "actors.settings.ActorSettings",
+        "actors.settings.ChatSettings",
+        "actors.settings.ScanSettings",
+        "actors.settings.GitHubSettings",
+    ),
     "api": ("api.settings.ApiSettings", "api.settings.SupervisorSettings", "api.settings.JwtSettings"),
     "client": ("api.settings.ClientSettings",),
 }

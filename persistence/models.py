@@ -10,7 +10,10 @@ from persistence import (
     files,
     jobs,
     keys,
+    repositories,
     runs,
+    scan_pulls,
+    scans,
     schedules,
     transitions,
     users,
@@ -44,4 +47,7 @@ TABLES = (
     webhook_deliveries.WebhookDelivery,
     browser_sessions.BrowserSession,
     evaluations.Definition,
+    repositories.Repository,
+    scans.Scan,
+    scan_pulls.ScanPull,
 )

@@ -24,3 +24,19 @@ def write(session: Session, *, worker_id: str, steps: Sequence[tuple[str, int, f
         worker=worker_id,
         **batch.parameters,
     )
+
+
+def stands(session: Session, *, job_id: str, claim_no: int, worker_id: str | None) -> bool:
+    """Tell whether a claim stands, and keep it so until the transaction ends.
+
+    What an attempt writes before its outcome comes after this, or a worker that has lost its claim would write, too.
+    """
+    lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR NO KEY UPDATE"
+    row = run(
+        session,
+        f"SELECT 1 FROM jobs WHERE id = :id AND claim_no = :claim AND worker_id = :worker AND status = 'processing' {lock}",
+        id=job_id,
+        claim=claim_no,
+        worker=worker_id,
+    ).first()
+    return row is not None

@@ -2,6 +2,7 @@
 
 from sqlmodel import Session
 
+from persistence import scans
 from persistence.batches import among, many
 from persistence.database import now as database_now
 from persistence.runs import DELETED, OVER
@@ -57,6 +58,7 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
         """DELETE FROM books WHERE deleted_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.subject = books.id AND j.subject IS NOT NULL)""",
     )
+    scans.prune(session, older_than_seconds=older_than_seconds, now=age["now"])
     run(
         session,
         f"""DELETE FROM runs WHERE {DELETED}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import waiting
+from tests import factories_git, waiting
 from tests.acceptance.greenroom_up import free_port
 from tests.acceptance.house import GREET, MAKE_A_KEY, House, items
 from tests.acceptance.pages import README, ROOT, blocks, write_modules
@@ -22,7 +22,8 @@ WEBHOOKS = _HOW_TO / "receive-webhooks.md"
 COMMAND = _HOW_TO / "run-a-command.md"
 EVALUATE = _HOW_TO / "evaluate-models.md"
 GRAPHQL = _HOW_TO / "ask-in-graphql.md"
-PAGES = {RUNS, SCHEDULES, WEBHOOKS, COMMAND, EVALUATE, GRAPHQL}
+SCANS = _HOW_TO / "find-duplicate-pull-requests.md"
+PAGES = {RUNS, SCHEDULES, WEBHOOKS, COMMAND, EVALUATE, GRAPHQL, SCANS}
 
 
 def test_runs_and_schedules(house: Callable[..., House]) -> None:
@@ -120,3 +121,15 @@ def test_ask_in_graphql(house: Callable[..., House]) -> None:
         assert '{"type":"analyze.deep","status":"completed"}' in told
         assert '"code":"ILLEGAL_TRANSITION"' in told
         home.stop()
+
+
+def test_find_duplicate_pull_requests(house: Callable[..., House]) -> None:
+    """A repository in a folder is tracked and scanned as the page says, and its duplicates come out."""
+    home = house()
+    (home.folder / "mirrors").mkdir()
+    factories_git.repository(home.folder / "mirrors" / "site.git", factories_git.some_changes())
+    start, scan = blocks(SCANS, "sh")
+    home.start(start)
+    told = home.run(scan)
+    assert '"status":"done","phase":"done"' in told
+    assert '"dupe_group_count":2' in told

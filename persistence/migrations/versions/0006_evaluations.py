@@ -7,7 +7,7 @@ from persistence import columns
 from persistence.migrations import beside
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

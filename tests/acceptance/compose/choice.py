@@ -28,13 +28,17 @@ COUNTS_FAILURES = "wants a minute without failures, and behind a published port 
 BY_PROCESS_ID = "kills a worker by its process id; compose/test_compose.py kills one in its container"
 BY_FILE = "has a job that waits for a file of this machine; test_jobs.py meets the same limit"
 OTHER_DATABASE = "is about a database of its own, on SQLite"
+OWN_SETTINGS = "wants settings of its own"
 
 # Each: the beginning of a test's name, file and all, and why it is not for containers.
 LEFT_OUT = {
     "test_book.py::test_a_killed_worker_costs_an_attempt_and_not_the_book": BY_PROCESS_ID,
     "test_book.py::test_of_fifty_simultaneous_jobs_of_a_free_user_one_is_accepted": BY_FILE,
     "test_command_line.py::test_verify_a_corrupted_database": OTHER_DATABASE,
+    "test_embedded_queue.py": OWN_SETTINGS,
     "test_events.py::test_silence_is_broken_by_pings": PATCHES,
+    "test_repositories.py": OWN_SETTINGS,
+    "test_scans.py": OWN_SETTINGS,
     "security/test_s03_timing.py": PATCHES,
     "security/test_s07_key_in_query.py": READS_LOG,
     "security/test_s08_failed_attempts.py": COUNTS_FAILURES,

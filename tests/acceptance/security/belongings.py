@@ -27,6 +27,8 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
     owned["schedule"] = client.post("/schedules", json=echo | {"cron": "0 0 1 1 *"}).json()["id"]
     scenarios = {"name": f"of {name}", "scenarios": [{"prompt": "?"}]}
     owned["definition"] = client.post("/evaluations/definitions", json=scenarios).json()["id"]
+    client.post("/repos", json={"owner": name, "name": name})
+    owned["scan"] = client.post(f"/repos/{name}/{name}/scan").json()["scan_id"]
     with greenroom.database.write() as session:
         user: User = find(session, name=name)
         at = as_instant(now(session))

@@ -55,6 +55,7 @@ def test_the_owner_finds_all_of_it(greenroom: Served) -> None:
         f"/webhooks/{owned['webhook']}/deliveries",
         f"/deliveries/{owned['delivery']}",
         f"/evaluations/definitions/{owned['definition']}",
+        f"/scans/{owned['scan']}",
     }
     assert {path: them.get(path).status_code for path in found} == dict.fromkeys(found, 200)
     assert {path: greenroom.admin.get(path).status_code for path in found} == dict.fromkeys(found, 200)

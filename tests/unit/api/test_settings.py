@@ -3,20 +3,21 @@
 import pytest
 from pydantic_settings import BaseSettings
 
-from actors.settings import ActorSettings, ChatSettings
+from actors.settings import ActorSettings, ChatSettings, GitHubSettings, ScanSettings
 from api.settings import ApiSettings, JwtSettings, SupervisorSettings
 from middleware.settings import LogSettings, WebhookSettings, WorkerSettings
 from persistence.environment import NAMES, PREFIX, SettingsError, check_names, load
 from persistence.settings import DatabaseSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
-    DatabaseSettings, WorkerSettings, LogSettings, WebhookSettings, ActorSettings, ChatSettings, ApiSettings, JwtSettings,
+    DatabaseSettings, WorkerSettings, LogSettings, WebhookSettings, ActorSettings, ChatSettings, ScanSettings, GitHubSettings,
+    ApiSettings, JwtSettings,
     SupervisorSettings,
 )  # fmt: skip
 # The client reads these on the command line; the others come with later workloads.
 ELSEWHERE = {"URL", "KEY"}
 LATER = {
-    "ARCHIVE_HOURS", "UPKEEP_SECONDS", "SCAN_ALLOW",
+    "ARCHIVE_HOURS", "UPKEEP_SECONDS",
 }  # fmt: skip
 
 
