@@ -1,14 +1,11 @@
 """Scans in the database: batches that may be written twice, a cursor, and the rights of a role."""
 
-import psycopg
 import pytest
-from sqlalchemy import create_engine
 from sqlmodel import Session
 
 from persistence import repositories, scan_pulls, scans
 from persistence.database import now
 from persistence.ids import new_id
-from persistence.migrations import beside
 from persistence.scan_pulls import Pull
 from persistence.scans import Phase, Scan
 from tests import factories
@@ -64,24 +61,3 @@ def test_enlisted_again_they_stay_as_they_were_read(session: Session, scan_id: s
         "Two",
     ]
     assert session.get_one(Scan, scan_id).truncated
-
-
-@pytest.mark.postgresql
-def test_a_role_of_before_may_scan(postgres_database: str) -> None:
-    """A role that was given its rights before there were scans has them on their tables after the migration."""
-    url = postgres_database.replace("+psycopg", "")
-    with psycopg.connect(url, autocommit=True) as owner:
-        owner.execute("CREATE ROLE greenroom_before_scans")
-        try:
-            owner.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON books TO greenroom_before_scans")
-            engine = create_engine(postgres_database)
-            with engine.begin() as connection:
-                beside.run(connection, "0005")
-            engine.dispose()
-            for table in ("repositories", "scans", "scan_pulls"):
-                for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
-                    asked = "SELECT has_table_privilege('greenroom_before_scans', %s, %s)"
-                    assert owner.execute(asked, (table, right)).fetchone() == (True,)
-        finally:
-            owner.execute("DROP OWNED BY greenroom_before_scans")
-            owner.execute("DROP ROLE greenroom_before_scans")
