@@ -34,6 +34,7 @@ LEFT_OUT = {
     "test_book.py::test_a_killed_worker_costs_an_attempt_and_not_the_book": BY_PROCESS_ID,
     "test_book.py::test_of_fifty_simultaneous_jobs_of_a_free_user_one_is_accepted": BY_FILE,
     "test_command_line.py::test_verify_a_corrupted_database": OTHER_DATABASE,
+    "test_evaluations.py": PATCHES,
     "test_events.py::test_silence_is_broken_by_pings": PATCHES,
     "security/test_s03_timing.py": PATCHES,
     "security/test_s07_key_in_query.py": READS_LOG,
