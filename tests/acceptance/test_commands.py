@@ -36,12 +36,12 @@ until = partial(waiting.until, seconds=60.0)
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
+def installed(tmp_path: Path) -> Iterator[Up]:
     """Start an installation with a job type that runs a command."""
     folder = tmp_path / "one"
     folder.mkdir()
     (folder / "command_jobs.py").write_text(MODULE)
-    up = Up(
+    installed = Up(
         folder,
         ACTORS="stage_jobs,command_jobs",
         LEASE_SECONDS="3",
@@ -52,10 +52,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
         SHUTDOWN_SECONDS="2",
         WORKER_PROCESSES="1",
     )
-    up.wait_for("Greenroom is running.")
-    up.wait_for("worker.started")
-    yield up
-    up.close()
+    installed.wait_for("Greenroom is running.")
+    installed.wait_for("worker.started")
+    yield installed
+    installed.close()
 
 
 @pytest.fixture
@@ -66,19 +66,19 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def look(up: Up, id_: str) -> dict[str, Any]:
+def look(installed: Up, id_: str) -> dict[str, Any]:
     """Read a job."""
-    found: dict[str, Any] = up.call("GET", f"/api/v1/jobs/{id_}").json()
+    found: dict[str, Any] = installed.call("GET", f"/api/v1/jobs/{id_}").json()
     return found
 
 
-def test_d12_json_in_and_out_and_standard_error_kept(up: Up) -> None:
+def test_d12_json_in_and_out_and_standard_error_kept(installed: Up) -> None:
     """D12: the payload goes in, the result comes out; what fails says how, with the end of its standard error."""
     echo = "import json, sys; json.dump({'words': json.load(sys.stdin)['words'].split()}, sys.stdout)"
-    job = up.finished(up.submit("tests.command", command=python(echo), words="to be or not"))
+    job = installed.finished(installed.submit("tests.command", command=python(echo), words="to be or not"))
     assert (job["status"], job["result"]) == ("completed", {"words": ["to", "be", "or", "not"]})
     broken = "import sys; sys.exit('out of ink')"
-    job = up.finished(up.submit("tests.command", command=python(broken)))
+    job = installed.finished(installed.submit("tests.command", command=python(broken)))
     assert (job["status"], job["attempt"]) == ("failed", 2)
     error = {
         "type": "CommandFailedError",
@@ -89,46 +89,46 @@ def test_d12_json_in_and_out_and_standard_error_kept(up: Up) -> None:
     assert job["error"] == error
 
 
-def test_d12_the_time_limit(up: Up, folder: Path) -> None:
+def test_d12_the_time_limit(installed: Up, folder: Path) -> None:
     """D12: at the attempt's time limit the family is gone, and the error has the command's last words."""
-    id_ = up.submit("tests.command", command=python(FAMILY, folder))
+    id_ = installed.submit("tests.command", command=python(FAMILY, folder))
     pids = family(folder)
-    job = up.finished(id_)
+    job = installed.finished(id_)
     assert (job["status"], job["error"]["type"]) == ("failed", "CommandTimeoutError")
     assert job["error"]["message"].endswith("so far so good")
     assert_gone(pids)
 
 
-def test_d12_a_cancelled_job(up: Up, folder: Path) -> None:
+def test_d12_a_cancelled_job(installed: Up, folder: Path) -> None:
     """D12: DELETE ends the command with its children and their daemon, and the worker is free again."""
-    id_ = up.submit("tests.patient", command=python(FAMILY, folder))
+    id_ = installed.submit("tests.patient", command=python(FAMILY, folder))
     pids = family(folder)
     assert all(map(is_running, pids))
-    assert up.call("DELETE", f"/api/v1/jobs/{id_}").json()["status"] == "cancelled"
+    assert installed.call("DELETE", f"/api/v1/jobs/{id_}").json()["status"] == "cancelled"
     assert_gone(pids)
-    assert look(up, id_)["status"] == "cancelled"
-    assert up.finished(up.submit("tests.echo", n=1))["result"] == {"n": 1}
+    assert look(installed, id_)["status"] == "cancelled"
+    assert installed.finished(installed.submit("tests.echo", n=1))["result"] == {"n": 1}
 
 
-def test_d12_a_worker_that_stops(up: Up, folder: Path) -> None:
+def test_d12_a_worker_that_stops(installed: Up, folder: Path) -> None:
     """D12: a worker that is told to stop hands the job back, and leaves nothing running."""
-    up.submit("tests.patient", command=python(FAMILY, folder))
+    installed.submit("tests.patient", command=python(FAMILY, folder))
     pids = family(folder)
-    up.signal(signal.SIGTERM)
-    assert up.ended() == 0
+    installed.signal(signal.SIGTERM)
+    assert installed.ended() == 0
     assert not any(map(is_running, pids))
 
 
-def test_d12_a_worker_that_is_killed(up: Up, folder: Path) -> None:
+def test_d12_a_worker_that_is_killed(installed: Up, folder: Path) -> None:
     """D12: a worker that is killed outright takes its commands along; the next one does the job anew."""
-    id_ = up.submit("tests.patient", command=python(FAMILY, folder))
+    id_ = installed.submit("tests.patient", command=python(FAMILY, folder))
     pids = family(folder)
-    for worker in up.workers():
+    for worker in installed.workers():
         os.kill(worker, signal.SIGKILL)
     assert_gone(pids)
     for name in folder.iterdir():
         name.unlink()
     pids = family(folder)
-    assert look(up, id_)["attempt"] == 2
-    up.call("DELETE", f"/api/v1/jobs/{id_}")
+    assert look(installed, id_)["attempt"] == 2
+    installed.call("DELETE", f"/api/v1/jobs/{id_}")
     assert_gone(pids)

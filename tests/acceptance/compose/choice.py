@@ -36,6 +36,7 @@ LEFT_OUT = {
     "test_book.py::test_of_fifty_simultaneous_jobs_of_a_free_user_one_is_accepted": BY_FILE,
     "test_command_line.py::test_verify_a_corrupted_database": OTHER_DATABASE,
     "test_embedded_queue.py": OWN_SETTINGS,
+    "test_evaluations.py": PATCHES,
     "test_events.py::test_silence_is_broken_by_pings": PATCHES,
     "test_repositories.py": OWN_SETTINGS,
     "test_scans.py": OWN_SETTINGS,
