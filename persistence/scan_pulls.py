@@ -37,10 +37,11 @@ class Pull:
     diff: bytes | None = None
 
 
-def enlist(session: Session, *, scan_id: str, pulls: Sequence[Pull], truncated: bool = False) -> None:
+def enlist(session: Session, *, scan_id: str, pulls: Sequence[Pull], truncated: bool = False) -> int:
     """Write down which pull requests there are; those that are known already stay as they are.
 
     :param truncated: whether there are older ones that are left out.
+    :returns: how many are known now.
     """
     columns = {"scan_id": "uuid", "number": "bigint", "head": "text", "title": "text"}
     batch = Batch(session, "b", columns, [(scan_id, pull.number, pull.head, pull.title) for pull in pulls])
@@ -50,13 +51,14 @@ def enlist(session: Session, *, scan_id: str, pulls: Sequence[Pull], truncated: 
         SELECT b.scan_id, b.number, b.head, b.title FROM {batch.sql} WHERE true ON CONFLICT (scan_id, number) DO NOTHING""",
         **batch.parameters,
     )
-    run(
+    row = run(
         session,
         """UPDATE scans SET pr_count = (SELECT count(*) FROM scan_pulls p WHERE p.scan_id = scans.id),
-        truncated = :truncated WHERE id = :scan""",
+        truncated = :truncated WHERE id = :scan RETURNING pr_count""",
         scan=scan_id,
         truncated=truncated,
-    )
+    ).one()
+    return int(row.pr_count)
 
 
 def unread(session: Session, *, scan_id: str, after: int, limit: int) -> list[Pull]:

@@ -59,6 +59,20 @@ class Scan(SQLModel, table=True):
     started_at: datetime | None = tables.instant()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where an attempt at a phase begins.
+
+    :param cursor: the number of the pull request after which it goes on.
+    :param pulls: how many are known; of these so many have been `ingested` and `embedded`.
+    """
+
+    cursor: int
+    pulls: int
+    ingested: int
+    embedded: int
+
+
 @dataclass(slots=True)
 class ScanView:
     """A scan with its repository and its jobs, in the order of its stages.
@@ -120,21 +134,22 @@ def get(session: Session, *, scan_id: str, user_id: str | None) -> ScanView:
     return ScanView(found[0], found[1], _status(found[0], jobs), jobs)
 
 
-def begin(session: Session, *, scan_id: str, user_id: str, now: Any) -> tuple[int, int] | None:
+def begin(session: Session, *, scan_id: str, user_id: str, now: Any) -> Begun | None:
     """Begin a scan, or go on with one that was begun.
 
     :param user_id: whose it must be.
     :param now: the moment of the transaction, as the database gave it.
-    :returns: its cursor, and how many pull requests are known; None when the scan is gone.
+    :returns: where to begin; None when the scan is gone.
     """
     row = run(
         session,
-        "UPDATE scans SET started_at = coalesce(started_at, :now) WHERE id = :id AND user_id = :user RETURNING cursor, pr_count",
+        """UPDATE scans SET started_at = coalesce(started_at, :now) WHERE id = :id AND user_id = :user
+        RETURNING cursor, pr_count, ingested_count, embedded_count""",
         id=scan_id,
         user=user_id,
         now=now,
     ).first()
-    return None if row is None else (row.cursor, row.pr_count)
+    return None if row is None else Begun(row.cursor, row.pr_count, row.ingested_count, row.embedded_count)
 
 
 def enter(session: Session, *, scan_id: str, phase: Phase) -> None:

@@ -18,6 +18,7 @@ from actors.settings import GitHubSettings, ScanSettings
 from middleware.text import storable
 from persistence import scan_pulls
 from persistence.scan_pulls import Pull
+from persistence.scans import Begun
 
 _BATCH = 50
 _BATCH_BYTES = 512 * 1024  # it goes through the ledger, where others stand in line behind it
@@ -31,27 +32,29 @@ _PREFIX = "greenroom-scan-"
 class Ingest:
     """What an attempt at ingesting knows and writes.
 
-    :param cursor: the number of the last pull request that an earlier attempt has stored.
-    :param known: how many pull requests are written down.
+    :param begun: where earlier attempts have left off.
+    :param most: how many pull requests it may read.
 
-    `stored` counts the pull requests that this attempt has stored.
+    `known` counts the pull requests that are written down, `stored` counts the pull requests that this attempt has stored.
     """
 
-    def __init__(self, job: JobContext, scan_id: str, *, cursor: int, known: int, most: int) -> None:
+    def __init__(self, job: JobContext, scan_id: str, begun: Begun, *, most: int) -> None:
         self.job = job
-        self.cursor = cursor
-        self.known = known
+        self.cursor = begun.cursor
+        self.known = begun.pulls
         self.most = most
         self._scan_id = scan_id
-        self._began, self._began_after = time.monotonic(), cursor
+        self._before = begun.ingested
+        self._began, self._began_after = time.monotonic(), begun.cursor
         self.stored = 0
 
     def enlist(self, pulls: Sequence[tuple[int, str, str | None]], *, truncated: bool = False) -> None:
         """Write down which pull requests there are: number, title and commit at the tip."""
         listed = [Pull(number, _title(number, title), head) for number, title, head in pulls]
         scan_id = self._scan_id
-        self.job.checkpoint(lambda session: scan_pulls.enlist(session, scan_id=scan_id, pulls=listed, truncated=truncated))
-        self.known += len(listed)
+        self.known = self.job.checkpoint(
+            lambda session: scan_pulls.enlist(session, scan_id=scan_id, pulls=listed, truncated=truncated)
+        )
 
     def unread(self, limit: int) -> list[Pull]:
         """List the next pull requests to read."""
@@ -64,7 +67,8 @@ class Ingest:
         self.job.checkpoint(lambda session: scan_pulls.ingest(session, scan_id=scan_id, pulls=some))
         self.cursor = some[-1].number
         self.stored += len(some)
-        self.job.progress(99 * self.stored / max(self.known, self.stored), f"{self.stored} pull requests read")
+        read = self._before + self.stored
+        self.job.progress(99 * read / max(self.known, read), f"{read} of {self.known} pull requests read")
 
     def rest(self) -> None:
         """Let others come first once this has taken long, without using up an attempt.

@@ -16,7 +16,7 @@ from actors.settings import GitHubSettings, ScanSettings
 from persistence import scan_pulls, scans
 from persistence.database import now
 from persistence.environment import load
-from persistence.scans import Phase
+from persistence.scans import Begun, Phase
 
 _RETRY = Backoff(1, 5, 30)
 _MAX_ATTEMPTS = 4
@@ -74,8 +74,8 @@ class Clustered(msgspec.Struct):
 )
 def ingest(job: JobContext, request: IngestRequest) -> Ingested:
     """Read titles and diffs of a repository's pull requests and let vectors be made of them."""
-    scan_id, cursor, known = _begin(job)
-    work = ingesting.Ingest(job, scan_id, cursor=cursor, known=known, most=_SCANS.pulls)
+    scan_id, begun = _begin(job)
+    work = ingesting.Ingest(job, scan_id, begun, most=_SCANS.pulls)
     if request.url is not None:
         ingesting.from_mirror(work, request.url, _SCANS)
     else:
@@ -96,8 +96,8 @@ def ingest(job: JobContext, request: IngestRequest) -> Ingested:
 def embed(job: JobContext, request: StageRequest) -> Embedded:
     """Make a vector of each pull request's title and diff and let the vectors be compared."""
     del request
-    scan_id, cursor, known = _begin(job)
-    done = 0
+    scan_id, begun = _begin(job)
+    cursor, done = begun.cursor, 0
     while batch := job.read(partial(scan_pulls.unembedded, scan_id=scan_id, after=cursor, limit=_BATCH)):
         made = []
         for pull in batch:
@@ -105,7 +105,8 @@ def embed(job: JobContext, request: StageRequest) -> Embedded:
             made.append((pull.number, vectors.embed(pull.title, pull.diff or b"")))
         job.checkpoint(partial(scan_pulls.embed, scan_id=scan_id, vectors=made))
         cursor, done = batch[-1].number, done + len(batch)
-        job.progress(99 * done / max(known, done), f"{done} vectors made")
+        all_made = begun.embedded + done
+        job.progress(99 * all_made / max(begun.pulls, all_made), f"{all_made} of {begun.pulls} vectors made")
     _enter(job, scan_id, Phase.CLUSTER)
     job.submit(scans.CLUSTER, {})
     return Embedded(done)
@@ -122,13 +123,13 @@ def embed(job: JobContext, request: StageRequest) -> Embedded:
 def cluster(job: JobContext, request: StageRequest) -> Clustered:
     """Group the pull requests that are near duplicates of each other."""
     del request
-    scan_id, _, _ = _begin(job)
+    scan_id, _ = _begin(job)
     stored = job.read(partial(scan_pulls.vectors, scan_id=scan_id))
     pulls = [groups.Embedded(number, title, vectors.decode(vector)) for number, title, vector in stored]
 
     def step(done: int) -> None:
         job.check()
-        job.progress(99 * done / max(len(pulls), 1), f"{done} pull requests compared")
+        job.progress(99 * done / max(len(pulls), 1), f"{done} of {len(pulls)} pull requests compared")
 
     found = groups.find(pulls, step=step)
     text, count = msgspec.json.encode(found).decode(), len(found)
@@ -136,8 +137,8 @@ def cluster(job: JobContext, request: StageRequest) -> Clustered:
     return Clustered(count)
 
 
-def _begin(job: JobContext) -> tuple[str, int, int]:
-    """Give the scan's id, its cursor and how many pull requests it knows of.
+def _begin(job: JobContext) -> tuple[str, Begun]:
+    """Give the scan's id and where this attempt begins.
 
     :raises ScanGoneError: the job belongs to no scan.
     """
@@ -147,7 +148,7 @@ def _begin(job: JobContext) -> tuple[str, int, int]:
         begun = job.checkpoint(lambda session: scans.begin(session, scan_id=scan_id, user_id=user_id, now=now(session)))
     if scan_id is None or begun is None:
         raise ScanGoneError("This job belongs to no scan: scans are started with POST repos/{owner}/{name}/scan.")
-    return scan_id, *begun
+    return scan_id, begun
 
 
 def _enter(job: JobContext, scan_id: str, phase: Phase) -> None:

@@ -60,7 +60,10 @@ def locate(url: str, settings: ScanSettings) -> Place | None:
     """
     path = _path(url)
     if path is not None:
-        return Place(str(_repository(_allowed(path, settings), settings)), "file")
+        try:
+            return Place(str(_repository(_allowed(path, settings), settings)), "file")
+        except OSError:
+            raise PlaceRefusedError("cannot be read by the worker") from None
     target = _target(url)
     addresses = [target.address] if target.address is not None else _resolve(target.host, target.port)
     if not addresses:
@@ -113,11 +116,7 @@ def _repository(path: Path, settings: ScanSettings) -> Path:
     """Find the repository itself in a folder: where there is none git would look in all folders above."""
     inner = path / ".git"
     found = _allowed(inner if inner.exists() else path, settings)
-    try:
-        is_one = (found / "HEAD").is_file() and (found / "objects").is_dir() and (found / "refs").is_dir()
-    except OSError:
-        is_one = False
-    if not is_one:
+    if not ((found / "HEAD").is_file() and (found / "objects").is_dir() and (found / "refs").is_dir()):
         raise PlaceRefusedError("is not a git repository")
     # What is in it may not lead out of the allowed folders either.
     for name in ("HEAD", "config", "objects", "refs", "packed-refs", "commondir"):
@@ -136,10 +135,7 @@ def _alternates(repository: Path) -> list[Path]:
     file = repository / "objects" / "info" / "alternates"
     if not file.exists():
         return []
-    try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
-        raise PlaceRefusedError(_NOT_ALLOWED) from None
+    lines = file.read_text(errors="replace").splitlines()
     return [repository / "objects" / line.strip('"') for line in lines if line and not line.startswith("#")]
 
 

@@ -99,6 +99,12 @@ def test_a_repository_leads_nowhere_else(tmp_path: Path, part: str) -> None:
         places.locate(url, ScanSettings(allow=(allowed,)))
 
 
+def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
+    """What the machine cannot even look at is refused for good, and is no accident."""
+    with pytest.raises(PlaceRefusedError, match="cannot be read"):
+        places.locate(str(tmp_path / ("x" * 300)), ScanSettings(allow=(tmp_path,)))
+
+
 def test_an_alternate_inside_is_fine(tmp_path: Path) -> None:
     """A repository may borrow from another one that may be scanned."""
     factories_git.repository(tmp_path / "one.git")
