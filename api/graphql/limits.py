@@ -1,7 +1,7 @@
 """Limits of a document: how deep and how wide it is once all its fragments are written out, before anything else looks at it.
 
-Strawberry's own limiters follow each spread of a fragment anew, so that twenty fragments that spread the next one twice keep
-them busy for minutes; here each fragment is measured once. None of them counts what a list multiplies.
+Strawberry's own limiters follow each spread of a fragment anew: twenty fragments of which each spreads the next one twice keep
+them busy for seconds, and with every further one it is twice as long. Here each is measured once, and lists count, too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,10 +32,10 @@ MOST_ALIASES = 20
 DEEPEST = 8
 # What tools ask for when they read the schema goes deeper, through the types of types.
 DEEPEST_SCHEMA = 16
-# A unit is a value in the answer; what needs the database costs as much as many.
-MOST_COST = 20_000
+# A unit is a value in the answer; looking into the database costs as much as many, and each row that it finds as much as some.
+MOST_COST = 10_000
 MOST_SCHEMA_COST = 100_000
-_LOOK_COST = 50
+_LOOK_COST, _ROW_COST = 50, 5
 _LOOKS = frozenset({"run", "runs", "job", "jobs", "queueStatus", "recentTasks", "byModel"})
 # How many items a list has unless the document says how many it wants; those of the schema are rounded up.
 _ITEMS = {
@@ -108,9 +108,7 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
     }
     for what, (found, most) in limits.items():
         if found > most:
-            message = (
-                f"query: with its fragments written out it is {min(found, 10 * most):,} or more {what}; the limit is {most:,}"
-            )
+            message = f"query: the limit is {most:,} {what}, with all fragments written out"
             raise ValidationError(message, field="query", limit=most)
     visit(document, _Strings())
 
@@ -159,11 +157,12 @@ class _Measure:
     def _field(self, node: FieldNode) -> Size:
         inner = self.size(node.selection_set)
         name = node.name.value
+        look, row = (_LOOK_COST, _ROW_COST) if name in _LOOKS else (1, 0)
         size = inner._replace(
             depth=1 + inner.depth,
             fields=1 + inner.fields,
             aliases=(node.alias is not None) + inner.aliases,
-            cost=(_LOOK_COST if name in _LOOKS else 1) + self._items(node) * inner.cost,
+            cost=look + self._items(node) * (row + inner.cost),
         )
         if name in _INTROSPECTION:
             return size._replace(depth=1, schema_depth=size.depth, cost=1, schema_cost=size.cost)
