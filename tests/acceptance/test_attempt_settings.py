@@ -47,6 +47,7 @@ def later(context, payload):
         raise Snooze(moment)
     return {}
 """
+STAGES = {"documents.upload", "documents.extract", "documents.describe", "documents.convert"}
 SLACK_SECONDS = 20.0  # on a machine that does much else
 until = partial(waiting.until, seconds=90.0)
 
@@ -123,7 +124,10 @@ def test_e2_unset_it_is_three_retries_after_1_5_and_30_seconds(start: Callable[.
     for wait, promised in zip(waits(up, job), (1, 5, 30), strict=True):
         assert promised <= wait <= promised + SLACK_SECONDS
     told = {one["name"]: (one["retry"], one["limits"]["time_limit_seconds"]) for one in listed(up, "job-types")}
-    assert told["trial.refused"] == ({"max_attempts": 4, "backoff_seconds": [1.0, 5.0, 30.0]}, 10.0)
+    retries = {"max_attempts": 4, "backoff_seconds": [1.0, 5.0, 30.0]}
+    assert told["trial.refused"] == (retries, 10.0)
+    # and: C5, a book's stages are tried as often
+    assert {kind: retry for kind, (retry, _) in told.items() if kind.startswith("documents.")} == dict.fromkeys(STAGES, retries)
 
 
 def test_e5_the_time_limit_is_a_setting(start: Callable[..., Up], tmp_path: Path) -> None:
@@ -186,6 +190,20 @@ def test_c4_documents_are_three_at_a_time(start: Callable[..., Up], limits: dict
     assert most_at_a_time(attempts) == most
 
 
+def test_d10_higher_priorities_are_done_first(start: Callable[..., Up], tmp_path: Path) -> None:
+    """Of what waits for the only thread high (10) is done before normal (5), and that before low (0), by name or number."""
+    up = start(WORKER_PROCESSES="1", WORKER_THREADS="1", TIME_LIMIT_SECONDS="200", CLAIM_AHEAD="0")
+    first = up.submit("trial.held", file=str(tmp_path / "gate"))
+    until(lambda: up.call("GET", f"/api/v1/jobs/{first}").json()["status"] == "processing", "start of the first job")
+    wishes: list[str | int] = ["low", 5, "high", 0, "normal", 10]
+    asked = [{"type": "tests.echo", "payload": {}, "priority": priority} for priority in wishes]
+    assert up.call("POST", "/api/v1/jobs/bulk", json={"jobs": asked}).status_code == 202
+    (tmp_path / "gate").touch()
+    until(lambda: len(listed(up, "jobs?type=tests.echo&status=completed")) == len(asked), "end of all jobs")
+    jobs = sorted(listed(up, "jobs?type=tests.echo"), key=lambda job: moment(job["started_at"]))
+    assert [job["priority"] for job in jobs] == [10, 10, 5, 5, 0, 0]
+
+
 def test_b1_what_is_to_run_later_does(start: Callable[..., Up]) -> None:
     """A job with `run_after` does not start before; one that snoozes comes back at its moment, with no attempt counted."""
     up = start(WORKER_PROCESSES="1", MAX_ATTEMPTS="1")
@@ -211,7 +229,7 @@ def test_b2_a_type_that_nobody_performs_fails_by_name(start: Callable[..., Up]) 
 
 
 def test_e6_a_shutdown_waits_so_long_and_no_longer(start: Callable[..., Up], tmp_path: Path) -> None:
-    """What does not finish within GREENROOM_SHUTDOWN_SECONDS goes back, with no attempt counted, and is done at the next start."""
+    """What does not finish within GREENROOM_SHUTDOWN_SECONDS goes back uncounted, and is done after the next start."""
     up = start(SHUTDOWN_SECONDS="2", WORKER_PROCESSES="1", TIME_LIMIT_SECONDS="200", MAX_ATTEMPTS="1")
     job = up.submit("trial.held", file=str(tmp_path / "gate"))
     until(lambda: up.call("GET", f"/api/v1/jobs/{job}").json()["status"] == "processing", "start of the job")
