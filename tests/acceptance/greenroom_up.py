@@ -79,7 +79,7 @@ class Up(Operator):
     :param settings: further GREENROOM_ settings, without the prefix; an empty one is left out.
     """
 
-    def __init__(self, folder: Path, *, path: Path | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path, path: Path | None = None, /, **settings: str) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "stage_jobs.py").write_text(JOBS)
         self.folder = folder

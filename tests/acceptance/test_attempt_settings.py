@@ -64,7 +64,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
     running: list[Up] = []
 
     def begin(**settings: str) -> Up:
-        running.append(Up(tmp_path / "home", path=tmp_path / "more", **(places | settings)))
+        running.append(Up(tmp_path / "home", tmp_path / "more", **(places | settings)))
         running[-1].wait_for("Greenroom is running.")
         return running[-1]
 
@@ -162,7 +162,7 @@ def test_d13_a_type_has_its_limit_across_processes_beside_the_users(start: Calla
     until(lambda: listed(up, "jobs?type=trial.held&status=processing"), "job of bob's")
     for _ in range(6):
         up.submit("trial.held", file=str(tmp_path / "gate"))
-    until(lambda: len(listed(up, "jobs?type=trial.held&status=processing")) == 2, "second job of the type")
+    until(lambda: len(listed(up, "jobs?type=trial.held&status=processing")) >= 2, "second job of the type")
     # then: however much else is done meanwhile, by both processes
     others = [up.submit("tests.echo", number=number) for number in range(40)]
     assert {up.finished(job)["status"] for job in others} == {"completed"}

@@ -35,7 +35,7 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...
 
     def begin(path: Path, **settings: str) -> Up:
         wishes = {"WORKER_PROCESSES": "1", "WORKER_THREADS": "2", "SWEEP_SECONDS": "0.5", "BACKOFF_SECONDS": "0.2"}
-        running.append(Up(tmp_path / "home", path=path, **(wishes | settings)))
+        running.append(Up(tmp_path / "home", path, **(wishes | settings)))
         running[-1].wait_for("Stop it with Ctrl-C.")
         return running[-1]
 
