@@ -196,7 +196,7 @@ def test_d10_higher_priorities_are_done_first(start: Callable[..., Up], tmp_path
     first = up.submit("trial.held", file=str(tmp_path / "gate"))
     until(lambda: up.call("GET", f"/api/v1/jobs/{first}").json()["status"] == "processing", "start of the first job")
     wishes: list[str | int] = ["low", 5, "high", 0, "normal", 10]
-    asked = [{"type": "tests.echo", "payload": {}, "priority": priority} for priority in wishes]
+    asked: list[dict[str, Any]] = [{"type": "tests.echo", "payload": {}, "priority": priority} for priority in wishes]
     assert up.call("POST", "/api/v1/jobs/bulk", json={"jobs": asked}).status_code == 202
     (tmp_path / "gate").touch()
     until(lambda: len(listed(up, "jobs?type=tests.echo&status=completed")) == len(asked), "end of all jobs")
