@@ -2,10 +2,10 @@
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
-from traceback import walk_tb
 
 from actors.settings import ActorSettings
 from persistence.environment import SettingsError, load
@@ -39,7 +39,7 @@ def load_job_types(folder: Iterable[str]) -> None:
     """Import every module of job types, which enters them into the registry.
 
     :param folder: the path of this package.
-    :raises SettingsError: a module from elsewhere cannot be imported, or the name of one of its job types is taken.
+    :raises SettingsError: a module that `GREENROOM_ACTORS` names cannot be imported.
     """
     for module in pkgutil.iter_modules(folder):
         if module.name not in CORE:
@@ -55,7 +55,11 @@ def load_job_types(folder: Iterable[str]) -> None:
 
 @contextmanager
 def _told(source: str, name: str) -> Iterator[None]:
-    """Turn whatever a module of somebody else's raises while it is imported into one line that says whose it is and where."""
+    """Turn whatever a module of somebody else's raises while it is imported into one line that says whose it is and where.
+
+    :param source: who named it, a package or a setting.
+    :raises SettingsError: it is not there, cannot be imported, or wants a name for a job type that is taken.
+    """
     try:
         yield
     except Exception as error:
@@ -76,7 +80,7 @@ def _place(error: Exception, name: str) -> str:
     package = name.partition(".")[0]
     frames = [
         (frame.f_code.co_filename, line)
-        for frame, line in walk_tb(error.__traceback__)
+        for frame, line in traceback.walk_tb(error.__traceback__)
         if frame.f_globals.get("__name__", "").partition(".")[0] == package
     ]
     return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""
