@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ import pytest
 
 from tests import factories_pdf
 from tests.acceptance.house import House
-from tests.acceptance.installed import EXAMPLE
-from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, shown_files, write_modules
+from tests.acceptance.pages import PAGES, README, ROOT, blocks, dead_links, is_run, write_modules
 from tests.services import give_up, new_database
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a shell")]
@@ -85,7 +85,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES}
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -133,6 +133,7 @@ def test_add_a_job_type(house: Callable[..., House]) -> None:
     # given
     home = house()
     make, install, submit, test, start_with, send = blocks(ADD, "sh")
+    (package,) = (tomllib.loads(block)["project"]["name"] for block in blocks(ADD, "toml"))
     home.run(make)
     write_modules(ADD, home.folder)
     home.run(install)
@@ -147,16 +148,10 @@ def test_add_a_job_type(house: Callable[..., House]) -> None:
     assert "6 passed" in home.run(test)
     # when
     home.stop()
-    home.run(".venv/bin/python -m pip uninstall --quiet --yes box-office")
+    home.run(f".venv/bin/python -m pip uninstall --quiet --yes {package}")
     home.start(start_with)
     # then
     assert '"cents": 10550' in home.run(submit)
-
-
-def test_the_guide_shows_the_example() -> None:
-    """All files of the example package are in the guide as they are, and no others."""
-    files = [file for file in EXAMPLE.rglob("*.*") if file.is_file() and "__pycache__" not in file.parts]
-    assert shown_files(ADD) == {f"../box-office/{file.relative_to(EXAMPLE).as_posix()}": file.read_text() for file in files}
 
 
 @pytest.mark.postgresql

@@ -11,11 +11,12 @@ import pytest
 
 from tests.acceptance.greenroom_up import Up
 from tests.acceptance.installed import EXAMPLE, installed, made
-from tests.acceptance.pages import ROOT
+from tests.acceptance.pages import ROOT, shown_files
 from tests.acceptance.test_start_failures import Ended, start
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="processes are watched in /proc")]
 
+GUIDE = ROOT / "docs" / "how-to" / "add-a-job-type.md"
 TYPE = "box_office.takings"
 TAKEN = """
 from actors.job import job
@@ -105,6 +106,12 @@ def test_the_examples_own_tests(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout
+
+
+def test_the_guide_shows_the_example() -> None:
+    """All files of the example package are in the guide as they are, and no others."""
+    files = [file for file in EXAMPLE.rglob("*.*") if file.is_file() and "__pycache__" not in file.parts]
+    assert shown_files(GUIDE) == {f"../box-office/{file.relative_to(EXAMPLE).as_posix()}": file.read_text() for file in files}
 
 
 BROKEN = [
