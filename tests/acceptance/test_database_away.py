@@ -36,7 +36,8 @@ def test_e10_workers_connect_again_by_themselves(
     processes = descendants(up.pid)
     # when
     with closed(postgres_url, postgres_database):
-        refused = until(lambda: answer if (answer := up.call("GET", "/api/v1/queue")).is_server_error else None, "refusal")
+        until(lambda: up.call("GET", "/api/v1/queue").is_server_error, "refusal")
+        refused = up.call("GET", "/api/v1/queue")
         gate.touch()
     # then
     assert (refused.status_code, refused.json()["code"]) == (503, "UNAVAILABLE")
