@@ -28,27 +28,27 @@ def work(context, payload):
 
 
 @pytest.fixture
-def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Up]]:
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Up]]:
     """Give a function that starts Greenroom beside a folder of modules; the tills export into `exports`."""
     running: list[Up] = []
     (tmp_path / "exports").mkdir()
     monkeypatch.setenv("BOX_OFFICE_EXPORTS", str(tmp_path / "exports"))
 
-    def begin(path: Path, **settings: str) -> Up:
+    def start_one(path: Path, **settings: str) -> Up:
         wishes = {"WORKER_PROCESSES": "1", "WORKER_THREADS": "2", "SWEEP_SECONDS": "0.5", "BACKOFF_SECONDS": "0.2"}
         running.append(Up(tmp_path / "home", path, **(wishes | settings)))
         running[-1].wait_for("Stop it with Ctrl-C.")
         return running[-1]
 
-    yield begin
+    yield start_one
     for one in running:
         one.close()
 
 
-def test_an_installed_package_is_found(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_an_installed_package_is_found(begin: Callable[..., Up], tmp_path: Path) -> None:
     """Nothing but the installation is needed: its types are described, checked, performed, retried and failed as ours are."""
     # given
-    home = up(installed(EXAMPLE, tmp_path), ACTORS="")
+    home = begin(installed(EXAMPLE, tmp_path), ACTORS="")
     (tmp_path / "exports" / "hamlet.csv").write_text("seat,cents\nA1,4000\nB7,2550\n")
     (tmp_path / "exports" / "faust.csv").write_text("this is not what the tills write")
     # then: the type is described, for people and in the API's own description
@@ -76,9 +76,9 @@ def test_an_installed_package_is_found(up: Callable[..., Up], tmp_path: Path) ->
     assert letter["job"] == failed["id"]
 
 
-def test_what_may_succeed_later_is_tried_again(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_what_may_succeed_later_is_tried_again(begin: Callable[..., Up], tmp_path: Path) -> None:
     """The export comes after the first attempt: the job completes with the next one."""
-    home = up(installed(EXAMPLE, tmp_path), ACTORS="")
+    home = begin(installed(EXAMPLE, tmp_path), ACTORS="")
     job = home.submit(TYPE, name="hamlet")
     home.wait_for('"attempt.failed"')
     (tmp_path / "exports" / "hamlet.csv").write_text("seat,cents\nA1,4000\n")
@@ -90,10 +90,10 @@ def test_what_may_succeed_later_is_tried_again(up: Callable[..., Up], tmp_path: 
     assert attempts[0]["error"]["message"] == "the tills have not exported hamlet yet"
 
 
-def test_a_setting_names_a_module(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_a_setting_names_a_module(begin: Callable[..., Up], tmp_path: Path) -> None:
     """A module that is only importable, and installed nowhere, is named by GREENROOM_ACTORS."""
     (tmp_path / "exports" / "hamlet.csv").write_text("seat,cents\nA1,4000\n")
-    home = up(EXAMPLE, ACTORS="box_office.jobs")
+    home = begin(EXAMPLE, ACTORS="box_office.jobs")
     assert home.finished(home.submit(TYPE, name="hamlet"))["result"]["cents"] == 4000
 
 
