@@ -238,5 +238,5 @@ def test_e6_a_shutdown_waits_so_long_and_no_longer(start: Callable[..., Up], tmp
     assert up.ended() == 0
     assert 2 <= time.monotonic() - began <= 2 + SLACK_SECONDS
     (tmp_path / "gate").touch()
-    again = start(WORKER_PROCESSES="1")
-    assert again.finished(job)["status"] == "completed"
+    done = start(WORKER_PROCESSES="1").finished(job)
+    assert (done["status"], done["attempt"]) == ("completed", 1)
