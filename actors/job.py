@@ -91,6 +91,7 @@ def job(
         job_type = JobType(
             name=name,
             description=(function.__doc__ or "").strip(),
+            module=function.__module__,
             payload_type=payload,
             result_type=result,
             queue=queue,

@@ -2,7 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 
 from actors.settings import ActorSettings, ChatSettings
@@ -47,10 +49,42 @@ def load_job_types(folder: Iterable[str]) -> None:
         if module.name not in CORE:
             importlib.import_module(f"actors.{module.name}.jobs" if module.ispkg else f"actors.{module.name}")
     for point in entry_points(group=ENTRY_POINTS):
-        point.load()
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "a package"
+        with _told(f"the entry point {point.name!r} of {package}", point.module):
+            point.load()
     for name in load(ActorSettings).actors:
-        try:
+        with _told("GREENROOM_ACTORS", name):
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            message = f"GREENROOM_ACTORS: there is no module {error.name!r}"
-            raise SettingsError(message) from error
+
+
+@contextmanager
+def _told(source: str, name: str) -> Iterator[None]:
+    """Turn whatever a module of somebody else's raises while it is imported into one line that says whose it is and where.
+
+    :param source: who named it, a package or a setting.
+    :raises SettingsError: it is not there, cannot be imported, or wants a name for a job type that is taken.
+    """
+    try:
+        yield
+    except Exception as error:
+        # The edge of the process: without all of its job types it does not start, and a traceback would hide whose it was.
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            why = f"there is no module {error.name!r}"
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise SettingsError(f"{source}: {why}") from error  # the module itself or its package is not there
+        place = _place(error, name)
+        raise SettingsError(f"{source}: {name} cannot be imported: {' '.join(why.split())}{place}") from error
+
+
+def _place(error: Exception, name: str) -> str:
+    """Say in which line of a module's package something was raised, the innermost one; '' when in none."""
+    if isinstance(error, SyntaxError):  # its own words name file and line
+        return ""
+    package = name.partition(".")[0]
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package
+    ]
+    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""

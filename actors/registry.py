@@ -17,12 +17,14 @@ DEFAULT_QUEUE = "default"
 class JobType:
     """A job type: its name, the types of its payload and result, and how its attempts are made.
 
+    :param module: the module that it was declared in.
     :param backoff: seconds before the first retry, the second and so on; None for the setting's.
     :param concurrency: the most attempts of this type at a time, everywhere; None for no limit of its own.
     """
 
     name: str
     description: str
+    module: str = ""
     payload_type: Any = None
     result_type: Any = None
     queue: str = DEFAULT_QUEUE
@@ -85,8 +87,9 @@ class Registry:
 
         :raises ValueError: its name is taken.
         """
-        if job_type.name in self._types:
-            message = f"two job types are called {job_type.name!r}"
+        other = self._types.get(job_type.name)
+        if other is not None:
+            message = f"two job types are called {job_type.name!r}: one of {other.module} and one of {job_type.module}"
             raise ValueError(message)
         self._types[job_type.name] = job_type
 

@@ -79,10 +79,11 @@ class Up(Operator):
     """One `greenroom up` with a folder, a port and job types of its own.
 
     :param folder: where its data, its module of job types and nothing else lie.
-    :param settings: further GREENROOM_ settings, without the prefix.
+    :param path: a further folder of modules and installed packages.
+    :param settings: further GREENROOM_ settings, without the prefix; an empty one is left out.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, path: Path | None = None, /, **settings: str) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "stage_jobs.py").write_text(JOBS)
         self.folder = folder
@@ -91,7 +92,7 @@ class Up(Operator):
         self.database_settings = {"GREENROOM_DATA_DIR": str(folder / "var")}
         wishes = {"DATA_DIR": str(folder / "var"), "PORT": str(self.port), "ADMIN_KEY": KEY, "ACTORS": "stage_jobs"}
         environment |= {f"GREENROOM_{name}": value for name, value in (wishes | settings).items() if value}
-        environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"PYTHONPATH": os.pathsep.join(map(str, filter(None, [folder, path]))), "PYTHONDONTWRITEBYTECODE": "1"}
         self._known: list[int] = []
         self._lines: list[str] = []
         self._more = threading.Condition()

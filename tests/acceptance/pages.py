@@ -32,16 +32,22 @@ def is_run(page: Path) -> bool:
 
 
 def write_modules(page: Path, folder: Path) -> list[Path]:
-    """Write a page's Python to the files that its first lines name, as a reader would.
+    """Write a page's Python and TOML to the files that its first lines name, as a reader would.
 
     :returns: the files.
     """
     files = []
-    for code in blocks(page, "python"):
-        file = folder / code.partition("\n")[0].removeprefix("# ")
+    for name, code in shown_files(page).items():
+        file = folder / name
         file.write_text(code)
         files.append(file)
     return files
+
+
+def shown_files(page: Path) -> dict[str, str]:
+    """Give the Python and TOML of a page by the path that each block's first line names; that line is left out."""
+    named = [code.partition("\n") for _, language, code in _BLOCK.findall(page.read_text()) if language in {"python", "toml"}]
+    return {first.removeprefix("# "): code for first, _, code in named if first.startswith("# ")}
 
 
 def dead_links(page: Path) -> list[str]:

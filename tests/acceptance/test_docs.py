@@ -107,26 +107,29 @@ def test_tutorial(house: Callable[..., House]) -> None:
 
 
 def test_add_a_job_type(house: Callable[..., House]) -> None:
-    """The long example and its tests run; a module that a setting names and one that a package names are found too."""
+    """The package is made, installed, found and tested as the guide says; uninstalled, a setting names its module."""
     # given
     home = house()
+    make, install, submit, test, start_with, send = blocks(ADD, "sh")
+    (package,) = (tomllib.loads(block)["project"]["name"] for block in blocks(ADD, "toml"))
+    home.run(make)
     write_modules(ADD, home.folder)
-    install_elsewhere(home, "box_office", entry_points="")
-    (entry_points,) = (tomllib.loads(block)["project"]["entry-points"] for block in blocks(ADD, "toml"))
-    (named,) = entry_points["greenroom.actors"].values()
-    install_elsewhere(home, "stalls", entry_points=f"[greenroom.actors]\nstalls = {named.replace('box_office', 'stalls')}\n")
-    first, second = blocks(ADD, "sh")
+    home.run(install)
     # when
-    home.start(second)
-    told = home.run(MAKE_A_KEY, first)
+    home.start("make run")
+    told = home.run(MAKE_A_KEY, submit)
     # then
-    assert '{"numbers": ["Hamlet-1", "Hamlet-2"]}' in told
-    (mail,) = items(home, "list --type tickets.mail")
+    assert '{"seats": 3, "cents": 10550, "dearest": "A1"}' in told
+    (mail,) = items(home, "list --type box_office.mail")
     assert "job.completed" in watch(home, mail["id"])
-    assert "Hello, Ada!" in home.run(GREET.replace("greetings", "box_office"))
-    assert "Hello, Ada!" in home.run(GREET.replace("greetings", "stalls"))
-    assert "job.completed" in watch(home, home.run(".venv/bin/python send_tickets.py").strip())
-    assert "2 passed" in home.run(".venv/bin/python -m pytest -q tests/test_tickets.py")
+    assert "job.completed" in watch(home, home.run(send).strip())
+    assert "6 passed" in home.run(test)
+    # when
+    home.stop()
+    home.run(f".venv/bin/python -m pip uninstall --quiet --yes {package}")
+    home.start(start_with)
+    # then
+    assert '"cents": 10550' in home.run(submit)
 
 
 @pytest.mark.postgresql
@@ -232,18 +235,3 @@ def test_pause_resume_and_replay(house: Callable[..., House]) -> None:
 def test_upgrade(house: Callable[..., House]) -> None:
     """Setting up, migrating and verifying may be done again and again."""
     assert "A1 to A6 hold." in house().run(*blocks(UPGRADE, "sh"))
-
-
-def install_elsewhere(home: House, package: str, *, entry_points: str) -> None:
-    """Put the README's job type into a package beside the repository, under the package's name."""
-    place = home.folder / "elsewhere"
-    folder = place / package
-    folder.mkdir(parents=True)
-    (code,) = blocks(README, "python")
-    (folder / "jobs.py").write_text(code.replace("greetings.say", f"{package}.say"))
-    if entry_points:
-        metadata = place / f"{package}-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text(entry_points)
-    home.environment["PYTHONPATH"] = str(place)

@@ -25,6 +25,14 @@ def test_the_queue_is_counted_by_type_and_status(greenroom: Served) -> None:
     assert (mine["workers"][0]["name"], all_jobs["workers"][0]["name"]) == (None, "worker")
 
 
+def test_d7_nobody_without_a_key_sees_the_queue(greenroom: Served) -> None:
+    """Without a key, or with a wrong one, the answer is 401 and tells nothing."""
+    for stranger in (greenroom.client(), greenroom.client("gr_nobody_knows-this-one")):
+        answer = stranger.get("/queue")
+        assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
+        assert "totals" not in answer.text
+
+
 def test_a_pause_stops_what_is_new(greenroom: Served) -> None:
     """While everything is paused nothing is taken and jobs say why; both verbs may be repeated."""
     ann, stage = greenroom.user("ann"), Stage(greenroom.database)

@@ -41,115 +41,115 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def up(database_url: str, tmp_path: Path) -> Iterator[Up]:
+def running(database_url: str, tmp_path: Path) -> Iterator[Up]:
     """Start an installation with two worker processes."""
-    up = Up(tmp_path / "one", DATABASE_URL=database_url, LEASE_SECONDS="3", HEARTBEAT_SECONDS="1", SWEEP_SECONDS="1")
-    up.wait_for("Greenroom is running.")
-    yield up
-    up.close()
+    running = Up(tmp_path / "one", DATABASE_URL=database_url, LEASE_SECONDS="3", HEARTBEAT_SECONDS="1", SWEEP_SECONDS="1")
+    running.wait_for("Greenroom is running.")
+    yield running
+    running.close()
 
 
-def start(up: Up, *jobs: dict[str, Any], **words: Any) -> str:
+def start(running: Up, *jobs: dict[str, Any], **words: Any) -> str:
     """Start a run; give its id."""
-    answer = up.call("POST", "/api/v1/runs", json={"name": "real", "jobs": jobs, **words})
+    answer = running.call("POST", "/api/v1/runs", json={"name": "real", "jobs": jobs, **words})
     assert answer.status_code == 202, answer.text
     id_: str = answer.json()["id"]
     return id_
 
 
-def progress(up: Up, id_: str) -> dict[str, Any]:
+def progress(running: Up, id_: str) -> dict[str, Any]:
     """Read a run's counts."""
-    found: dict[str, Any] = up.call("GET", f"/api/v1/runs/{id_}").json()["progress"]
+    found: dict[str, Any] = running.call("GET", f"/api/v1/runs/{id_}").json()["progress"]
     return found
 
 
-def ended(up: Up, id_: str) -> Callable[[], Any]:
+def ended(running: Up, id_: str) -> Callable[[], Any]:
     """Make a look at whether a run has ended."""
 
     def look() -> Any:
-        found = up.call("GET", f"/api/v1/runs/{id_}").json()
+        found = running.call("GET", f"/api/v1/runs/{id_}").json()
         return found if found["status"] in {"completed", "cancelled"} else None
 
     return look
 
 
-def test_a_pause_stops_new_starts(up: Up, database: Database) -> None:
+def test_a_pause_stops_new_starts(running: Up, database: Database) -> None:
     """Soon after the answer nothing of the run starts any more, whatever workers had claimed ahead; resumed it all completes."""
-    up.wait_for("worker.started", times=2)
+    running.wait_for("worker.started", times=2)
     count = 3_000
-    id_ = start(up, *[{"type": "tests.echo", "payload": {}}] * count)
-    until(lambda: progress(up, id_)["completed"] > 50, "first jobs of the run")
+    id_ = start(running, *[{"type": "tests.echo", "payload": {}}] * count)
+    until(lambda: progress(running, id_)["completed"] > 50, "first jobs of the run")
 
-    answer = up.call("POST", f"/api/v1/runs/{id_}/pause")
+    answer = running.call("POST", f"/api/v1/runs/{id_}/pause")
     answered = datetime.now(UTC)
 
     assert answer.json()["status"] == "paused", answer.text
-    until(lambda: progress(up, id_)["processing"] == 0, "end of what was being processed")
-    still = progress(up, id_)
+    until(lambda: progress(running, id_)["processing"] == 0, "end of what was being processed")
+    still = progress(running, id_)
     assert still["queued"] > 0, "all of it was done before the pause: it shows nothing"
     started = _last_start(database, id_)
     assert (started - answered).total_seconds() <= PAUSE_SECONDS
-    up.submit("tests.echo")  # something else keeps the dispatchers awake
+    running.submit("tests.echo")  # something else keeps the dispatchers awake
     time.sleep(0.5)  # what is shown is that nothing happens
-    assert progress(up, id_) == still
-    assert up.call("POST", f"/api/v1/runs/{id_}/resume").json()["status"] == "running"
-    assert until(ended(up, id_), "end of the run")["progress"]["completed"] == count
+    assert progress(running, id_) == still
+    assert running.call("POST", f"/api/v1/runs/{id_}/resume").json()["status"] == "running"
+    assert until(ended(running, id_), "end of the run")["progress"]["completed"] == count
 
 
-def test_counts_are_exact_whoever_dies(up: Up, database: Database) -> None:
+def test_counts_are_exact_whoever_dies(running: Up, database: Database) -> None:
     """Workers are killed and jobs fail in a run with dependencies: in the end the counts are true, and replayed it completes."""
-    up.wait_for("worker.started", times=2)
+    running.wait_for("worker.started", times=2)
     jobs: list[dict[str, Any]] = [{"type": "tests.echo", "payload": {}, "tags": ["model:a"]} for _ in range(400)]
     jobs += [{"type": "tests.fail", "payload": {}, "tags": ["model:b"], "key": f"bad-{n}"} for n in range(10)]
     jobs += [{"type": "tests.echo", "payload": {}, "depends_on": [f"bad-{n}"]} for n in range(10)]
-    id_ = start(up, *jobs, on_failure="fail")
-    until(lambda: progress(up, id_)["completed"] > 20, "first jobs of the run")
-    for worker in up.workers():
+    id_ = start(running, *jobs, on_failure="fail")
+    until(lambda: progress(running, id_)["completed"] > 20, "first jobs of the run")
+    for worker in running.workers():
         os.kill(worker, signal.SIGKILL)
 
-    found = until(ended(up, id_), "end of the run")["progress"]
+    found = until(ended(running, id_), "end of the run")["progress"]
 
     assert (found["completed"], found["failed"], found["cancelled"], found["total"]) == (400, 20, 0, 420)
     assert (found["by_model"]["a"]["completed"], found["by_model"]["b"]["failed"]) == (400, 10)
-    assert up.call("POST", "/api/v1/dead-letters/replay").json()["replayed"] == 20
-    again = until(ended(up, id_), "end of the run")["progress"]
+    assert running.call("POST", "/api/v1/dead-letters/replay").json()["replayed"] == 20
+    again = until(ended(running, id_), "end of the run")["progress"]
     assert (again["completed"], again["failed"]) == (400, 20)
 
 
-def test_a_cancelled_run_ends(up: Up, database: Database) -> None:
+def test_a_cancelled_run_ends(running: Up, database: Database) -> None:
     """What waits and what is being worked on is cancelled, and the worker lets go of it."""
-    up.wait_for("worker.started")
-    folder = Path(up.folder)
+    running.wait_for("worker.started")
+    folder = Path(running.folder)
     held = {"type": "tests.until", "payload": {"started": str(folder / "started"), "file": str(folder / "never")}}
-    id_ = start(up, held, *[{"type": "tests.until", "payload": held["payload"], "run_after": "2100-01-01T00:00:00Z"}] * 5)
+    id_ = start(running, held, *[{"type": "tests.until", "payload": held["payload"], "run_after": "2100-01-01T00:00:00Z"}] * 5)
     until((folder / "started").exists, "job to have begun")
 
-    answer = up.call("POST", f"/api/v1/runs/{id_}/cancel")
+    answer = running.call("POST", f"/api/v1/runs/{id_}/cancel")
 
     assert (answer.json()["status"], answer.json()["progress"]["cancelled"]) == ("cancelled", 6)
     until(lambda: _slots(database) == 0, "slot to be given back")
 
 
-def test_a_schedule_fires_once(up: Up, database: Database) -> None:
+def test_a_schedule_fires_once(running: Up, database: Database) -> None:
     """Two worker processes look at the same moments: each schedule makes one job, and those are done."""
-    up.wait_for("worker.started", times=2)
+    running.wait_for("worker.started", times=2)
     ids = []
     for number in range(10):
         asked = {"type": "tests.echo", "payload": {"n": number}, "cron": "0 0 1 1 *", "tags": ["scheduled"]}
-        ids.append(up.call("POST", "/api/v1/schedules", json=asked).json()["id"])
+        ids.append(running.call("POST", "/api/v1/schedules", json=asked).json()["id"])
     with database.write() as session:
         run(session, "UPDATE schedules SET next_at = :then, due_at = :then", then=f"{_year()}-01-01 00:00:00.000000")
 
     def done() -> Any:
-        listed = up.call("GET", "/api/v1/jobs?tag=scheduled&status=completed").json()["items"]
+        listed = running.call("GET", "/api/v1/jobs?tag=scheduled&status=completed").json()["items"]
         return listed if len(listed) == len(ids) else None
 
     jobs = until(done, "scheduled jobs")
     assert sorted(job["result"]["n"] for job in jobs) == list(range(10))
-    found = [up.call("GET", f"/api/v1/schedules/{id_}").json() for id_ in ids]
+    found = [running.call("GET", f"/api/v1/schedules/{id_}").json() for id_ in ids]
     assert {one["fired_count"] for one in found} == {1}
     assert {one["last_job"] for one in found} == {job["id"] for job in jobs}
-    assert len(up.call("GET", "/api/v1/jobs?tag=scheduled").json()["items"]) == len(ids)
+    assert len(running.call("GET", "/api/v1/jobs?tag=scheduled").json()["items"]) == len(ids)
 
 
 def _year() -> int:

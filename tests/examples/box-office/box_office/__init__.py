@@ -1,0 +1,1 @@
+"""The box office: what a theatre has to do after each show."""
