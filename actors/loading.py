@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
-from actors.settings import ActorSettings
+from actors.settings import ActorSettings, ChatSettings
 from persistence.environment import SettingsError, load
 
 ENTRY_POINTS = "greenroom.actors"
@@ -14,6 +14,7 @@ ENTRY_POINTS = "greenroom.actors"
 CORE = frozenset(
     {
         "brokers",
+        "chat",
         "context",
         "hints",
         "installation",
@@ -37,8 +38,9 @@ def load_job_types(folder: Iterable[str]) -> None:
     """Import every module of job types, which enters them into the registry.
 
     :param folder: the path of this package.
-    :raises SettingsError: a module that `GREENROOM_ACTORS` names cannot be imported.
+    :raises SettingsError: a module that `GREENROOM_ACTORS` names cannot be imported, or a setting of the models is wrong.
     """
+    load(ChatSettings)  # what cannot be used ends the start, and not the first job that wants to ask
     for module in pkgutil.iter_modules(folder):
         if module.name not in CORE:
             importlib.import_module(f"actors.{module.name}.jobs" if module.ispkg else f"actors.{module.name}")

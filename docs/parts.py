@@ -76,7 +76,7 @@ def own_failures() -> str:
 _SETTINGS = {
     "persistence": ("persistence.settings.DatabaseSettings",),
     "middleware": ("middleware.settings.WorkerSettings", "middleware.settings.LogSettings"),
-    "actors": ("actors.settings.ActorSettings",),
+    "actors": ("actors.settings.ActorSettings", "actors.settings.ChatSettings"),
     "api": ("api.settings.ApiSettings", "api.settings.SupervisorSettings", "api.settings.JwtSettings"),
     "client": ("api.settings.ClientSettings",),
 }

@@ -3,19 +3,19 @@
 import pytest
 from pydantic_settings import BaseSettings
 
-from actors.settings import ActorSettings
+from actors.settings import ActorSettings, ChatSettings
 from api.settings import ApiSettings, JwtSettings, SupervisorSettings
 from middleware.settings import LogSettings, WorkerSettings
 from persistence.environment import NAMES, PREFIX, SettingsError, check_names, load
 from persistence.settings import DatabaseSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
-    DatabaseSettings, WorkerSettings, LogSettings, ActorSettings, ApiSettings, JwtSettings, SupervisorSettings,
+    DatabaseSettings, WorkerSettings, LogSettings, ActorSettings, ChatSettings, ApiSettings, JwtSettings, SupervisorSettings,
 )  # fmt: skip
 # The client reads these on the command line; the others come with later workloads.
 ELSEWHERE = {"URL", "KEY"}
 LATER = {
-    "ARCHIVE_HOURS", "UPKEEP_SECONDS", "LLM_API_KEY", "LLM_MODEL", "LLM_URL", "SCAN_ALLOW", "WEBHOOK_ALLOW",
+    "ARCHIVE_HOURS", "UPKEEP_SECONDS", "SCAN_ALLOW", "WEBHOOK_ALLOW",
 }  # fmt: skip
 
 
