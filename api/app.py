@@ -10,7 +10,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from actors import REGISTRY
-from api import books, dead_letters, events, health, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users
+from api import books, dead_letters, events, health, job_types, jobs, keys, plans, queue, quota, runs, schedules, tiers, users
 from api.auth import Authentication, Authenticator
 from api.dependencies import provided
 from api.docs import StrictStructs, openapi
@@ -93,7 +93,7 @@ def _tokens(settings: JwtSettings) -> "Tokens | None":
 
 
 def _version_one(settings: ApiSettings) -> Router:
-    modules = (dead_letters, events, job_types, jobs, keys, queue, quota, runs, schedules, tiers, users)
+    modules = (dead_letters, events, job_types, jobs, keys, plans, queue, quota, runs, schedules, tiers, users)
     handlers = [handler for module in modules for handler in module.ROUTES]
     uploads = Router("/", route_handlers=books.ROUTES, request_max_body_size=settings.upload_bytes + _FORM_BYTES)
     return Router("/api/v1", route_handlers=[*handlers, uploads], middleware=[Authentication()])

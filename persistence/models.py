@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from persistence import books, dead_letters, files, jobs, keys, runs, schedules, transitions, users, workers
+from persistence import books, dead_letters, files, jobs, keys, plans, runs, schedules, transitions, users, workers
 
 METADATA = SQLModel.metadata
 TABLES = (
@@ -21,6 +21,8 @@ TABLES = (
     workers.TypeLimit,
     workers.Pause,
     books.Book,
+    plans.Plan,
+    plans.PlanTask,
     runs.Run,
     runs.RunGroup,
     schedules.Schedule,
