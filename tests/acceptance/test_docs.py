@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win3
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial" / "first-book.md"
 DURABILITY = DOCS / "explanation" / "durability.md"
-ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
+ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, STORIES, PLANS = (
     DOCS / "how-to" / f"{name}.md"
     for name in (
         "add-a-job-type",
@@ -33,6 +33,8 @@ ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES = (
         "upgrade",
         "start-runs",
         "schedule-jobs",
+        "review-user-stories",
+        "turn-plans-into-tasks",
     )
 )
 
@@ -85,7 +87,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_run() -> None:
     """Every page with commands or Python has a test below that runs them."""
-    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE}
+    run = {README, TUTORIAL, DURABILITY, ADD, POSTGRESQL, BACK_UP, KEYS, REPLAY, UPGRADE, RUNS, SCHEDULES, STORIES, PLANS}
     assert {page for page in PAGES if is_run(page)} == run
 
 
@@ -262,6 +264,16 @@ def test_runs_and_schedules(house: Callable[..., House]) -> None:
     assert '"status":' in home.run(control)  # by the time it is cancelled it may have completed
     assert '"timezone":"Europe/Berlin"' in (told := home.run(*blocks(SCHEDULES, "sh")))
     assert '"paused":true,"next_at":null' in told
+
+
+def test_stories_and_plans(house: Callable[..., House]) -> None:
+    """A story is reviewed, and a plan approved, watched and made at once, as the pages say."""
+    home = house()
+    home.start(blocks(README, "sh", section="Five minutes")[0])
+    assert '"by": "rules"' in home.run(*blocks(STORIES, "sh"))
+    assert (told := home.run(*blocks(PLANS, "sh"))).count('"status":"ready"') == 2
+    assert "job.completed" in told
+    assert "Measure how it stands today" in told
 
 
 def test_upgrade(house: Callable[..., House]) -> None:
