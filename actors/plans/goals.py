@@ -22,12 +22,12 @@ _VERBS = (
 )
 _ITEM = re.compile(r"^[ \t]*(?:[-*•+]|\d{1,3}[.)]|\[[ xX]?\])[ \t]+", re.MULTILINE)
 _CUT = re.compile(
-    r"[ \t]*;[ \t]*|(?<=[a-z0-9)])\.[ \t]+(?=[A-Z])"
+    r"[ \t]*;[ \t]*|(?<=[a-z)])\.[ \t]+(?=[A-Z])"
     rf"|,?[ \t]+(?:and[ \t]+then|then|and[ \t]+finally|finally|after[ \t]+that|afterwards|next),?[ \t]+(?=(?:{_VERBS})\b)"
     rf"|,?[ \t]+and[ \t]+(?=(?:{_VERBS})[ \t])|,[ \t]+(?=(?:{_VERBS})[ \t])",
     re.IGNORECASE,
 )
-_LEAD = re.compile(r"(?:first|then|and|next|finally|we (?:need|want|have) to|please|to)[, \t]+", re.IGNORECASE)
+_LEAD = re.compile(r"\d{1,3}[.)][ \t]+|(?:first|then|and|next|finally|we (?:need|want|have) to|please|to)[, \t]+", re.IGNORECASE)
 _AFTER = re.compile(r"(?:after|once|when)[ \t]+(?P<before>[^,]{3,200}),[ \t]+(?P<then>.+)", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(r"(?P<then>.+?)[ \t]+before[ \t]+(?P<after>[^,.]{3,200})", re.IGNORECASE | re.DOTALL)
 

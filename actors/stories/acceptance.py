@@ -76,7 +76,7 @@ def criteria(story: str) -> list[Criterion]:
 def review_acceptance(story: str) -> Review:
     """Look whether each criterion is complete and can be observed; add a skeleton where there is none."""
     seen = prose(story)
-    found = criteria(seen)
+    found = criteria(story)
     told = narratives(story)
     if not found:
         span = (told[0].start, told[0].end) if told else (0, len(story))

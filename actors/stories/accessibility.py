@@ -61,7 +61,7 @@ TOPICS = enter(
                     "text-alternative",
                     words(r"alt(?:ernative)?[- ]texts?|text alternatives?|alt attributes?|described in words|descriptions?"),
                     "Say where the text that stands for an image comes from (WCAG 1.1.1).",
-                    "Given an image that says something, when it cannot be seen, then a text alternative says the same.",
+                    "Given an image with a meaning, when it cannot be seen, then a text alternative says the same.",
                 ),
             ),
         ),

@@ -201,7 +201,7 @@ TOPICS = enter(
                     "deletion-undo",
                     words(r"confirm\w*|undo|undone|restor\w+|recover\w*|are you sure|bin|trash|grace"),
                     "Say what meets a slip: a question before it, or a time in which it can be undone.",
-                    "Given something that was deleted, when its owner takes that back within 30 days, then it is restored.",
+                    "Given an item that was deleted, when its owner takes that back within 30 days, then it is restored.",
                 ),
             ),
         ),
