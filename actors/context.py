@@ -76,6 +76,11 @@ class JobContext:
         return self._attempt.claim.attempt
 
     @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure of this attempt is the job's."""
+        return self._attempt.claim.attempt >= self._attempt.claim.max_attempts
+
+    @property
     def user(self) -> str:
         """The id of the user whose job it is."""
         return self._attempt.claim.user_id

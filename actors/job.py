@@ -10,6 +10,7 @@ from actors.installation import INSTALLATION
 from actors.performer import JobActor
 from actors.registry import DEFAULT_QUEUE, JobType
 from middleware.errors import Cancelled, Permanent, Retryable, Snooze
+from persistence.users import Tier
 
 __all__ = [
     "Backoff",
@@ -56,6 +57,7 @@ def job(
     max_attempts: int | None = None,
     concurrency: int | None = None,
     classify: Callable[[BaseException], BaseException | None] | None = None,
+    measure: Callable[[Any, Tier], None] | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], JobActor]:
     """Declare a job type; the function becomes a Dramatiq actor of that name.
@@ -70,6 +72,7 @@ def job(
     :param max_attempts: attempts in all; None for the setting's number.
     :param concurrency: the most attempts at a time, across all workers.
     :param classify: turns a library's error into `Retryable`, `Permanent` or `Snooze`; None leaves it as it is.
+    :param measure: holds a caller's payload against the tier's limits in place of its size, and raises what is over them.
     :param options: further options of Dramatiq's actors; `time_limit` (milliseconds), `max_retries` and
         `throws` work as they do there.
     :raises ValueError: the name is taken, or an option does not exist.
@@ -100,6 +103,7 @@ def job(
             backoff=retry,
             concurrency=concurrency,
             classify=classify,
+            measure=measure,
             settings=INSTALLATION.settings,
         )
         INSTALLATION.registry.add(job_type)

@@ -15,6 +15,7 @@ ENTRY_POINTS = "greenroom.actors"
 # What in this folder is not a module of job types.
 CORE = frozenset(
     {
+        "answers",
         "brokers",
         "chat",
         "command",

@@ -9,6 +9,7 @@ from actors.payloads import PayloadType
 from middleware.outcomes import RetryPolicy
 from middleware.settings import WorkerSettings
 from persistence.errors import UnknownJobTypeError
+from persistence.users import Tier
 
 DEFAULT_QUEUE = "default"
 
@@ -20,6 +21,7 @@ class JobType:
     :param module: the module that it was declared in.
     :param backoff: seconds before the first retry, the second and so on; None for the setting's.
     :param concurrency: the most attempts of this type at a time, everywhere; None for no limit of its own.
+    :param measure: raises if a payload is over the limits of its user's tier; None for those of its size only.
     """
 
     name: str
@@ -33,6 +35,7 @@ class JobType:
     backoff: Sequence[float] | None = None
     concurrency: int | None = None
     classify: Callable[[BaseException], BaseException | None] | None = None
+    measure: Callable[[Any, Tier], None] | None = None
     settings: WorkerSettings = field(default_factory=WorkerSettings)
 
     @cached_property

@@ -51,9 +51,15 @@ def submission_of(job: JobIn, *, registry: Registry, caller: Caller) -> Submissi
 def payload_of(raw: msgspec.Raw, *, job_type: JobType, caller: Caller) -> str:
     """Check a payload and give the JSON text to store.
 
+    A job type that measures its payloads itself decides alone what is too much; the body's limit still stands before it.
+
     :raises PayloadTooLargeError: the tier allows less.
     :raises ValidationError: names the field that is wrong.
     """
+    if job_type.measure is not None:
+        payload = job_type.payload.validate_json(raw)
+        job_type.measure(job_type.payload.decode(payload), caller.limits)
+        return payload
     most = caller.limits.max_payload_bytes
     if (size := memoryview(raw).nbytes) > most:
         raise PayloadTooLargeError(f"payload: {size} bytes, and the tier allows {most}", limit=most, field="payload")

@@ -23,7 +23,9 @@ COMMAND = _HOW_TO / "run-a-command.md"
 EVALUATE = _HOW_TO / "evaluate-models.md"
 GRAPHQL = _HOW_TO / "ask-in-graphql.md"
 SCANS = _HOW_TO / "find-duplicate-pull-requests.md"
-PAGES = {RUNS, SCHEDULES, WEBHOOKS, COMMAND, EVALUATE, GRAPHQL, SCANS}
+STORIES = _HOW_TO / "review-user-stories.md"
+PLANS = _HOW_TO / "turn-plans-into-tasks.md"
+PAGES = {RUNS, SCHEDULES, WEBHOOKS, COMMAND, EVALUATE, GRAPHQL, SCANS, STORIES, PLANS}
 
 
 def test_runs_and_schedules(house: Callable[..., House]) -> None:
@@ -133,3 +135,13 @@ def test_find_duplicate_pull_requests(house: Callable[..., House]) -> None:
     told = home.run(scan)
     assert '"status":"done","phase":"done"' in told
     assert '"dupe_group_count":2' in told
+
+
+def test_stories_and_plans(house: Callable[..., House]) -> None:
+    """A story is reviewed, and a plan approved, watched and made at once, as the pages say."""
+    home = house()
+    home.start(blocks(README, "sh", section="Five minutes")[0])
+    assert '"by": "rules"' in home.run(*blocks(STORIES, "sh"))
+    assert (told := home.run(*blocks(PLANS, "sh"))).count('"status":"ready"') == 2
+    assert "job.completed" in told
+    assert "Measure how it stands today" in told

@@ -24,6 +24,8 @@ def own_everything(greenroom: Served, client: httpx.Client, name: str) -> dict[s
     owned = {"job": job_id, "key": greenroom.make_key(name)["id"], "book": new_id(), "dead letter": new_id()}
     echo = {"type": ECHO, "payload": {}}
     owned["run"] = client.post("/runs", json={"name": f"of {name}", "jobs": [echo]}).json()["id"]
+    owned["plan"] = client.post("/plans", json={"title": f"of {name}", "goals": ["Fix it"]}).json()["id"]
+    owned["plan job"] = client.patch(f"/plans/{owned['plan']}", json={"action": "approve"}).json()["job_id"]
     owned["schedule"] = client.post("/schedules", json=echo | {"cron": "0 0 1 1 *"}).json()["id"]
     scenarios = {"name": f"of {name}", "scenarios": [{"prompt": "?"}]}
     owned["definition"] = client.post("/evaluations/definitions", json=scenarios).json()["id"]

@@ -47,6 +47,8 @@ def test_the_owner_finds_all_of_it(greenroom: Served) -> None:
         f"/dead-letters/{owned['dead letter']}",
         f"/books/{owned['book']}",
         f"/books/{owned['book']}/jobs",
+        f"/plans/{owned['plan']}",
+        f"/plans/jobs/{owned['plan job']}",
         f"/runs/{owned['run']}",
         f"/runs/{owned['run']}/progress",
         f"/runs/{owned['run']}/tasks",

@@ -1,0 +1,1 @@
+"""Plans: goals that are turned into tasks."""

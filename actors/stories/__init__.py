@@ -1,0 +1,1 @@
+"""Stories: reviewers that read user stories and revise them."""
