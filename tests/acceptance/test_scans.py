@@ -23,9 +23,10 @@ PATIENCE_SECONDS = 90.0
 @pytest.fixture(
     params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgresql, pytest.mark.rabbitmq], id="postgres-rabbitmq")]
 )
-def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up]:
+def up(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
     """`greenroom up` as it comes and on PostgreSQL with RabbitMQ, with a folder of repositories that may be scanned."""
     (tmp_path / "mirrors").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed worker leaves its copy behind
     database_url: str = request.getfixturevalue(f"{request.param}_database")
     broker_url: str = request.getfixturevalue("rabbitmq_url") if request.param == "postgres" else ""
     places = {"DATABASE_URL": database_url, "BROKER_URL": broker_url, "SCAN_ALLOW": str(tmp_path / "mirrors")}
