@@ -30,7 +30,7 @@ TOPICS = enter(
                     "contrast",
                     words(r"contrasts?|4\.5|wcag"),
                     "Say which contrast text and controls have: 4.5 to 1 for text, 3 to 1 for controls (WCAG 1.4.3, 1.4.11).",
-                    "Given the default theme, when contrasts are measured, then text has at least 4.5 : 1 and controls at least 3 : 1.",
+                    "Given the default theme, when contrasts are measured, then text has 4.5 : 1 and controls 3 : 1, or above.",
                 ),
             ),
         ),

@@ -82,7 +82,7 @@ _KINDS = (
         "unquantified-comparative",
         "Say compared with what, measured how, and by how much.",
         r"faster|quicker|slower|easier|simpler|better|worse|fewer|larger|bigger|smaller|cheaper|safer|clearer|nicer|smarter|"
-        r"higher|lower|shorter|longer|improved?|optimi[sz]ed?|enhanced?|streamlined?|"
+        r"higher|lower|shorter|(?<!no )longer|improved?|optimi[sz]ed?|enhanced?|streamlined?|"
         r"(?:more|less)\s(?!(?:than|and|about|but|orders?|items?)\b)[a-z]{3,30}",
         measurable=True,
     ),

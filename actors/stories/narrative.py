@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from actors.stories.text import CRITERIA, heading, lines, prose, section, without
+from actors.stories.text import CRITERIA, QUESTIONS, heading, lines, section, without
 
 # What a clause begins with. A role stands at the beginning of a line, a sentence or a clause.
 _MARKERS = re.compile(
@@ -23,6 +23,7 @@ _END = re.compile(r"[.!?]+(?=\s|\Z)")
 _BETWEEN = re.compile(r"[\s,;.:*\-\u2013\u2014]*")
 _NO_ROLE = re.compile(r"as\s+an?\s+(?:result|consequence|rule|whole|reminder|default|fallback|last resort)\b", re.IGNORECASE)
 _LEAD = re.compile(r"[ \t>]*(?:\*[ \t]+)?")
+_STEPS = re.compile(r"\*{0,3}(?:given|scenario)\b", re.IGNORECASE)
 _NEAR = 40
 _TO = re.compile(r"(?:to|can|could|able)$", re.IGNORECASE)
 
@@ -93,7 +94,8 @@ class Narrative:
 
 def narratives(story: str) -> list[Narrative]:
     """Find the narratives of a story: acceptance criteria and open questions are none."""
-    seen = without(prose(story), section(story, CRITERIA))
+    # Blanks are not hidden: what stands in a narrative has to come out of it again.
+    seen = without(story, [*section(story, CRITERIA), *section(story, QUESTIONS)])
     found: list[Narrative] = []
     for start, end in _blocks(seen):
         # The newline in front stands for the beginning of the block, be it that of the text.
@@ -119,7 +121,7 @@ def _blocks(story: str) -> Iterator[tuple[int, int]]:
     start: int | None = None
     end = 0
     for line in lines(story):
-        is_edge = not line.text.strip() or heading(line) is not None
+        is_edge = not line.text.strip() or heading(line) is not None or _STEPS.match(line.bare) is not None
         if start is not None and (is_edge or line.is_bullet):
             yield start, end
             start = None

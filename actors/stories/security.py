@@ -87,7 +87,7 @@ TOPICS = enter(
                     "personal-data-purpose",
                     words(r"gdpr|privacy|consent\w*|purpose|delet\w+ after|retention|retained|kept for|anonymi[sz]\w+|erased?"),
                     "Say what the personal data is kept for, how long, and how it is erased.",
-                    "Given personal data that is no longer needed, when its retention of [days] is over, then it is erased.",
+                    "Given personal data whose purpose has ended, when its retention of [days] is over, then it is erased.",
                 ),
                 Need(
                     "personal-data-access",

@@ -1,6 +1,6 @@
 """Stories over HTTP: what is accepted and refused (A4), what the reviewers make of them (A3, A12), and a model in their place.
 
-A1, A2, A6 to A11 are promises about any job: tests/acceptance/test_jobs.py; A5 and A10: test_up.py and test_run_processes.py.
+A2, A6 and A8 to A11 are promises about any job: test_jobs.py; A5: test_book.py, a killed worker; A10: test_up.py and compose/.
 """
 
 import json

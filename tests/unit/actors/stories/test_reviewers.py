@@ -73,6 +73,8 @@ CONNECTING = set(
         "as in order to so that i we want need would like wish expect can could able be am are also really should must do d",
     )
 )
+# What a single criterion with a blank may leave open.
+_OPEN = {"no-failure-case", "unfilled-placeholder"}
 reviewers = pytest.mark.parametrize("name", REVIEWERS)
 
 
@@ -267,10 +269,14 @@ def test_rules_know_when_to_be_quiet(name: str, story: str, rule: str) -> None:
 def test_criteria_that_are_added_follow_the_rules() -> None:
     """What the reviewers add has Given, When and Then in one line, and no word that the reviewer of ambiguity would find."""
     assert len(ADDED) > 25
-    for line in ADDED:
+    wrong: dict[str, list[str]] = {}
+    for line in sorted(ADDED):
         assert re.fullmatch(r"Given .+, when .+, then .+\.", line), line
-        assert review_ambiguity(f"{CRITERIA}:\n- {line}").findings == [], line
-        assert rules("acceptance", f"{CRITERIA}:\n- {line}").keys() <= {"no-failure-case", "unfilled-placeholder"}, line
+        found = review_ambiguity(f"{CRITERIA}:\n- {line}").findings
+        found += [one for one in REVIEWERS["acceptance"](f"{CRITERIA}:\n- {line}").findings if one.rule not in _OPEN]
+        if found:
+            wrong[line] = [f"{one.rule}: {one.excerpt}" for one in found]
+    assert wrong == {}
 
 
 def test_lines_are_added_to_the_section_that_is_there() -> None:
