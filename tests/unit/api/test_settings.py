@@ -15,7 +15,7 @@ CLASSES: tuple[type[BaseSettings], ...] = (
 # The client reads these on the command line; the others come with later workloads.
 ELSEWHERE = {"URL", "KEY"}
 LATER = {
-    "ARCHIVE_HOURS", "UPKEEP_SECONDS", "LLM_API_KEY", "LLM_MODEL", "LLM_URL", "SCAN_ALLOW", "WEBHOOK_ALLOW",
+    "LLM_API_KEY", "LLM_MODEL", "LLM_URL", "SCAN_ALLOW", "WEBHOOK_ALLOW",
 }  # fmt: skip
 
 
