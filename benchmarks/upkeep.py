@@ -53,7 +53,7 @@ def measure(place: Place, *, jobs: int) -> Iterator[Measured]:
 def _keep(place: Place, pieces: Pieces, ended: threading.Event, done: list[tuple[int, float]]) -> None:
     while not ended.is_set():
         done.append(pieces.do_one(place.database))
-        ended.wait(done[-1][1])
+        ended.wait(2 * done[-1][1])  # as the sweeper does
 
 
 def _waits(place: Place, port: int, key: str, name: str) -> Iterator[Measured]:

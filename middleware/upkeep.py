@@ -10,8 +10,8 @@ from persistence import archive, prune, sweeps
 from persistence.database import Database, Session
 
 # A piece is to take so long; it grows while it takes less than half of that, and shrinks at once when it took more.
-_PIECE_SECONDS = 0.03
-_LEAST, _FIRST, _MOST = 10, 50, 1_000
+_PIECE_SECONDS = 0.01
+_LEAST, _FIRST, _MOST = 1, 20, 1_000
 # The sweeper has other things to do: what is not done in this time goes on after its next sweep.
 _TURN_SECONDS = 1.0
 
@@ -82,7 +82,7 @@ class Upkeep:
             # Steps take turns, so that a long archiving does not keep the deleting waiting.
             self._left = [*self._left[1:], pieces] if done else self._left[1:]
             # Whoever waited for the lock of SQLite asks again only now and then: it has to find it free.
-            self._closed.wait(took if done else 0)
+            self._closed.wait(2 * took if done else 0)
         if not self._left:
             self._left = list(self._steps)
             self._next = started + self._every
