@@ -18,7 +18,7 @@ def counts(session: Session, *, user_id: str | None) -> dict[str, dict[str, int]
     mine = "" if user_id is None else "AND k.user_id = :user"
     owner = {} if user_id is None else {"user": user_id}
     found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    # A cross join keeps its order on SQLite, which would go through all jobs first. Every moment is after '-infinity', there as text:
+    # A cross join keeps its order on SQLite, else it goes through all jobs. Every moment is after '-infinity', as text too;
     # a range is what brings it to use the index.
     rows = run(
         session,
