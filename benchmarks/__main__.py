@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from benchmarks import drain, floor, latency, machine, peers, start, status, submit
+from benchmarks import drain, floor, latency, machine, peers, runs, start, status, submit, upkeep
 from benchmarks.figures import Figure, Measured, collect, table
 from benchmarks.places import ROOT, Place, fresh, server
 
@@ -48,6 +48,8 @@ def _benchmarks() -> Iterator[Benchmark]:
         yield Benchmark("latency", on_postgres, _latency)
         yield Benchmark("submit", on_postgres, _submit)
         yield Benchmark("start", on_postgres, _start)
+        yield Benchmark("runs", on_postgres, _runs)
+        yield Benchmark("upkeep", on_postgres, _upkeep, once=True)
     yield Benchmark("status", True, _status, once=True)
     yield Benchmark("floor", True, _floor)
     yield Benchmark("peers", True, _peers, once=True)
@@ -92,6 +94,14 @@ def _start(place: Place, scale: float) -> Iterator[Measured]:
 
 def _status(place: Place, scale: float) -> Iterator[Measured]:
     return status.measure(place, jobs=int(1_000_000 * scale))
+
+
+def _runs(place: Place, scale: float) -> Iterator[Measured]:
+    return runs.measure(place, jobs=max(1_000, int(10_000 * scale)))
+
+
+def _upkeep(place: Place, scale: float) -> Iterator[Measured]:
+    return upkeep.measure(place, jobs=max(1_000, int(1_000_000 * scale)))
 
 
 def _floor(place: Place, scale: float) -> Iterator[Measured]:

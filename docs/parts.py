@@ -103,14 +103,6 @@ def settings(folder: str) -> str:
     return table(["name", "default", "what it is for"], rows.values())
 
 
-def reserved_settings() -> str:
-    """List the names that are known and not read yet."""
-    from persistence.environment import NAMES
-
-    shown = "".join(map(settings, _SETTINGS))
-    return ", ".join(f"`{name}`" for name in sorted(NAMES) if f"`{name}`" not in shown)
-
-
 def _default(field: str, value: Any) -> str:
     if value is None or value == ():
         return "unset"
@@ -311,7 +303,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": errors,
     "own_failures": own_failures,
     **{f"settings.{folder}": partial(settings, folder) for folder in _SETTINGS},
-    "settings.reserved": reserved_settings,
     "commands": commands,
     "routes": routes,
     "graphql.schema": graphql_schema,

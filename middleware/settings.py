@@ -48,6 +48,12 @@ class WorkerSettings(BaseSettings):
         {"documents.*": 3},
         description="Comma-separated `pattern=most`: attempts that types of this pattern may have at a time, everywhere.",
     )
+    upkeep_seconds: Seconds = Field(30.0, description="Time between two rounds of archiving and deleting.")
+    archive_hours: float = Field(
+        24.0,
+        gt=0,
+        description="Finished jobs are archived after this long: counts of the queue pass them by, all else shows them.",
+    )
     retention_hours: float = Field(720.0, gt=0, description="Finished jobs are deleted after this long.")
 
     @field_validator("backoff_seconds", mode="before")

@@ -9,24 +9,10 @@ import structlog
 
 from middleware.outbox import Outbox
 from middleware.settings import WorkerSettings
-from persistence import (
-    browser_sessions,
-    dependencies,
-    due,
-    firing,
-    orphans,
-    parking,
-    prune,
-    rescue,
-    resend,
-    run_control,
-    sweeps,
-    webhook_deliveries,
-    workers,
-)
+from middleware.upkeep import Upkeep
+from persistence import dependencies, due, firing, orphans, parking, rescue, resend, run_control, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
 
-_PRUNE_EVERY_SECONDS = 30.0
 _MOST_CHUNKS = 20
 
 log = structlog.get_logger(__name__)
@@ -59,7 +45,7 @@ class Sweeper:
         self._seen: dict[str, tuple[int, float]] = {}
         self._unknown_since: dict[str, float] = {}
         self._last_sweep: float | None = None
-        self._next_prune = 0.0
+        self._upkeep = Upkeep(settings, database=database, closed=self._closed)
         self._thread = threading.Thread(target=self._run, name="greenroom-sweeper", daemon=True)
 
     def start(self) -> None:
@@ -98,14 +84,9 @@ class Sweeper:
         self._repeat(run_control.cancel_rest)
         moved += self._resend()
         self._fail_unknown_types()
-        if time.monotonic() >= self._next_prune:
-            self._next_prune = time.monotonic() + _PRUNE_EVERY_SECONDS
-            hours = self._settings.retention_hours
-            self._repeat(lambda session: prune.prune(session, older_than_seconds=hours * 3600))
-            self._repeat(lambda session: webhook_deliveries.prune(session, older_than_seconds=hours * 3600))
-            self._repeat(browser_sessions.prune)
         if moved:
             self._on_work()
+        self._upkeep.go_on()
 
     def _repeat(self, step: Callable[[Session], int]) -> int:
         """Do a step in chunks, each a transaction of its own, until one finds nothing or another sweeper is at it."""

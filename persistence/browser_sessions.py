@@ -18,7 +18,6 @@ _MARK = "gr_session_"
 _SECRET_BYTES = 32
 # So many browsers may be signed in with one key; the oldest session makes room for the next one.
 _MOST_OF_KEY = 50
-_PRUNED_AT_ONCE = 500
 
 
 class BrowserSession(SQLModel, table=True):
@@ -64,16 +63,19 @@ def end(session: Session, *, token: str) -> bool:
     return bool(run(session, "DELETE FROM browser_sessions WHERE secret_hash = :hash RETURNING id", hash=secret_hash(token)))
 
 
-def prune(session: Session) -> int:
-    """Delete up to a chunk of the sessions whose time is over.
+def prune(session: Session, *, older_than_seconds: float, most: int) -> int:
+    """Delete some of the sessions whose time has long been over.
 
+    :param most: so many at most.
     :returns: how many.
     """
     return len(
         run(
             session,
-            f"""DELETE FROM browser_sessions WHERE id IN (
-                SELECT id FROM browser_sessions WHERE expires_at < :now LIMIT {_PRUNED_AT_ONCE}) RETURNING id""",
+            """DELETE FROM browser_sessions WHERE id IN (
+                SELECT id FROM browser_sessions WHERE expires_at < moment_after(:now, :age) LIMIT :most) RETURNING id""",
             now=database_now(session),
+            age=-older_than_seconds,
+            most=most,
         )
     )

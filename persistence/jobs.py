@@ -17,6 +17,8 @@ NOT_DUE = "status = 'queued' AND blocked_by IN ('schedule', 'retry')"
 DISPATCHED = "status = 'queued' AND slot"
 PARKED = "status = 'queued' AND blocked_by = 'paused'"
 OF_RUN = "run_id IS NOT NULL"
+FRESH = "finished_at IS NOT NULL AND archived_at IS NULL"
+EXPIRING = "finished_at IS NOT NULL AND run_id IS NULL"
 DEPENDANT = "status = 'queued' AND blocked_by = 'dependency'"
 
 
@@ -31,7 +33,8 @@ class Job(SQLModel, table=True):
 
     `slot` is the flag of the slot that the job holds and `slot_limit` the type limit that was taken with it; `blocked_by`
     is what keeps a queued job out of its lane; `charge` is what its user's clock was advanced by when the slot was taken;
-    `run_group` is the number of its run's counters by tags, for a job of a run that has any.
+    `run_group` is the number of its run's counters by tags, for a job of a run that has any;
+    `archived_at` is since when counts pass a finished job by, and says nothing of one that is not finished.
     """
 
     __tablename__ = "jobs"
@@ -47,7 +50,8 @@ class Job(SQLModel, table=True):
         _partial("ix_jobs_dependants", "id", where=DEPENDANT),
         _partial("ix_jobs_slots", "worker_id", where="slot"),
         _partial("ix_jobs_subject", "subject", where="subject IS NOT NULL"),
-        _partial("ix_jobs_finished", "finished_at", where="finished_at IS NOT NULL"),
+        _partial("ix_jobs_fresh", "finished_at", where=FRESH),
+        _partial("ix_jobs_expiring", "finished_at", where=EXPIRING),
         _partial("ix_jobs_parked", "run_id", where=PARKED),
         _partial("ix_jobs_run", "run_id", "id", where=OF_RUN),
         _partial("ix_jobs_run_finished", "run_id", "finished_at", where=f"{OF_RUN} AND finished_at IS NOT NULL"),
@@ -98,6 +102,7 @@ class Job(SQLModel, table=True):
     # No foreign key: its check would lock the run's row for each job, and runs go after their jobs anyway.
     run_id: str | None = tables.id_column(nullable=True)
     run_group: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    archived_at: datetime | None = tables.instant()
 
 
 class Tag(SQLModel, table=True):

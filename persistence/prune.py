@@ -5,18 +5,19 @@ from sqlmodel import Session
 from persistence import scans
 from persistence.batches import among, many
 from persistence.database import now as database_now
+from persistence.jobs import EXPIRING
 from persistence.runs import DELETED, OVER
 from persistence.statements import run
 
-_CHUNK = 500
 # What a lost parent's dependants are to be cancelled for must be there until they are: without it they would be let go.
 _AWAITED = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs c ON c.id = d.job_id
     WHERE d.parent_id = jobs.id AND c.status = 'queued' AND c.blocked_by = 'dependency')"""
 
 
-def prune(session: Session, *, older_than_seconds: float) -> int:
-    """Delete up to a chunk of what has been finished for long enough; only final jobs without a slot that no job waits for.
+def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> int:
+    """Delete a chunk of what has been finished for long enough; only final jobs without a slot that no job waits for.
 
+    :param most: so many jobs, and books and runs, of each reason to delete them; it bounds how long their rows are locked.
     :returns: how many jobs.
     """
     # Locked in a statement of their own: whoever makes a job wait for one of them now is seen by the next one, or comes too late.
@@ -24,20 +25,23 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
     age = {"now": database_now(session), "age": -older_than_seconds}
     old = run(
         session,
-        f"""SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < moment_after(:now, :age) AND NOT slot
-        AND run_id IS NULL AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
+        f"""SELECT id FROM jobs WHERE {EXPIRING} AND finished_at < moment_after(:now, :age) AND NOT slot
+        AND NOT {_AWAITED} ORDER BY finished_at LIMIT :most {lock}""",
         **age,
+        most=most,
     ).all()
     of_runs = run(
         session,
         f"""SELECT jobs.id FROM runs r JOIN jobs ON jobs.run_id = r.id AND jobs.run_id IS NOT NULL
-        WHERE r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT {_CHUNK} {lock}""",
+        WHERE r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT :most {lock}""",
+        most=most,
     ).all()
     unwanted = run(
         session,
         f"""SELECT jobs.id FROM books b JOIN jobs ON jobs.subject = b.id AND jobs.subject IS NOT NULL
         WHERE b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
-        LIMIT {_CHUNK} {lock}""",
+        LIMIT :most {lock}""",
+        most=most,
     ).all()
     ids = many(session, [str(row.id) for row in (*old, *unwanted, *of_runs)])
     deleted = run(
@@ -68,7 +72,10 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
     # its jobs follow in the next chunk.
     run(
         session,
-        f"UPDATE runs SET deleted_at = :now WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL",
+        f"""UPDATE runs SET deleted_at = :now WHERE id IN (SELECT id FROM runs
+            WHERE {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL ORDER BY finished_at LIMIT :most)
+        AND {OVER} AND finished_at < moment_after(:now, :age) AND deleted_at IS NULL""",
         **age,
+        most=most,
     )
     return len(deleted)

@@ -141,8 +141,8 @@ def _requeue(
         session,
         f"""UPDATE jobs SET status = 'queued', attempt = 0, rescues = 0, resends = 0, seq = jobs.seq + 1,
             blocked_by = CASE WHEN {UNFINISHED_PARENT} THEN 'dependency' END,
-            run_after = NULL, dispatched_at = NULL, started_at = NULL, finished_at = NULL, worker_id = NULL, result = NULL,
-            error = NULL, progress_percent = 0, progress_note = NULL, payload = coalesce(:payload, jobs.payload)
+            run_after = NULL, dispatched_at = NULL, started_at = NULL, finished_at = NULL, archived_at = NULL, worker_id = NULL,
+            result = NULL, error = NULL, progress_percent = 0, progress_note = NULL, payload = coalesce(:payload, jobs.payload)
         FROM {batch.sql} WHERE jobs.id = b.id AND jobs.claim_no = b.claim_no AND jobs.status = 'failed' AND NOT jobs.slot
         AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run_id
             AND (r.cancelled_at IS NOT NULL OR r.deleted_at IS NOT NULL))

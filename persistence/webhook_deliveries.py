@@ -17,7 +17,6 @@ from persistence.ids import new_id
 from persistence.statements import run
 
 PENDING = "status = 'pending'"
-_CHUNK = 500
 
 
 class DeliveryStatus(StrEnum):
@@ -141,9 +140,10 @@ def page(
     return session.scalars(statement).all()
 
 
-def prune(session: Session, *, older_than_seconds: float) -> int:
-    """Delete up to a chunk of old deliveries and of those whose endpoint was deleted, and then such endpoints.
+def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> int:
+    """Delete some old deliveries and some of those whose endpoint was deleted, and then such endpoints.
 
+    :param most: so many of each at most; it bounds how long the transaction takes.
     :returns: how many deliveries.
     """
     now = database_now(session)
@@ -153,8 +153,8 @@ def prune(session: Session, *, older_than_seconds: float) -> int:
     ids = {
         str(row.id)
         for row in [
-            *run(session, f"{old} LIMIT {_CHUNK}", now=now, age=-older_than_seconds),
-            *run(session, f"{orphaned} LIMIT {_CHUNK}"),
+            *run(session, f"{old} LIMIT :most", now=now, age=-older_than_seconds, most=most),
+            *run(session, f"{orphaned} LIMIT :most", most=most),
         ]
     }
     if ids:

@@ -23,7 +23,7 @@ FINISH, RELEASE = "UPDATE jobs SET status = b.status", "UPDATE jobs SET slot = f
 ALIVE = "AND EXISTS (SELECT 1 FROM workers w WHERE w.id = :worker AND w.dead_at IS NULL)"
 REPLAYED = "UPDATE dead_letters SET replayed_at"
 LIVING = "AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = jobs.worker_id AND w.dead_at IS NULL)"
-OLD = "finished_at IS NOT NULL AND finished_at < moment_after"
+OLD = "run_id IS NULL AND finished_at < moment_after"
 DUE = "SELECT id, user_id FROM jobs WHERE status = 'queued' AND blocked_by IN"
 ORPHANS, UNSENT = "SELECT j.id, j.user_id FROM jobs j LEFT JOIN workers", "status = 'queued' AND slot"
 

@@ -11,20 +11,16 @@ from persistence.settings import DatabaseSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     DatabaseSettings, WorkerSettings, LogSettings, WebhookSettings, ActorSettings, ChatSettings, ScanSettings, GitHubSettings,
-    ApiSettings, JwtSettings,
-    SupervisorSettings,
+    ApiSettings, JwtSettings, SupervisorSettings,
 )  # fmt: skip
-# The client reads these on the command line; the others come with later workloads.
+# The client reads these on the command line.
 ELSEWHERE = {"URL", "KEY"}
-LATER = {
-    "ARCHIVE_HOURS", "UPKEEP_SECONDS",
-}  # fmt: skip
 
 
 def test_every_name_is_known_everywhere() -> None:
     """The list of names is exactly what the settings have, so that no process wonders about another one's."""
     fields = {str(settings.model_config["env_prefix"]) + name.upper() for settings in CLASSES for name in settings.model_fields}
-    assert fields | {PREFIX + name for name in ELSEWHERE | LATER} == NAMES
+    assert fields | {PREFIX + name for name in ELSEWHERE} == NAMES
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from persistence import dependencies, due, orphans, parking, prune, rescue, resend, run_control, workers
+from persistence import archive, dependencies, due, orphans, parking, prune, rescue, resend, run_control, workers
 from persistence.database import now
 from persistence.statements import run
 from tests.integration.core.machine.installation import KNOWN, STRANGE, Installation, let_time_pass
@@ -87,6 +87,12 @@ class Sweeps(Installation):
             assert set(unknown) <= {STRANGE}
             for kind in unknown:
                 orphans.fail_type(session, kind=kind, worker_id=self.processes[-1].id)
+
+    @step()
+    def archive(self) -> None:
+        """Archive what has finished; nothing else may look different for it."""
+        with self.transaction() as session:
+            archive.archive(session, older_than_seconds=0.0, most=100)
 
     @step()
     def prune(self) -> None:
