@@ -11,7 +11,6 @@ from tests.acceptance.pages import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "coverage.md"
 ASKED_FOR = {"A": 12, "B": 5, "C": 9, "D": 16, "E": 10}
-NOT_YET = "—"
 # What no request can show: how the code is laid out, and figures, which are measured.
 WITHOUT_HTTP = {"A6": "make check", "D16": "make coverage", "E9": "make bench"}
 
@@ -25,23 +24,17 @@ class Line(NamedTuple):
     """One line of the page.
 
     :param shown: the tests that show it.
-    :param missing: the tests that will, as far as they have a name; None when nothing is missing.
     """
 
     id: str
     what: str
     shown: list[tuple[str, str]]
-    missing: list[tuple[str, str]] | None
     text: str
 
 
 def lines() -> list[Line]:
     """Read the page."""
-    found = []
-    for match in _LINE.finditer(PAGE.read_text()):
-        shown, dash, missing = match[4].partition(NOT_YET)
-        found.append(Line(match[1], match[3], _TEST.findall(shown), _TEST.findall(missing) if dash else None, match[4]))
-    return found
+    return [Line(match[1], match[3], _TEST.findall(match[4]), match[4]) for match in _LINE.finditer(PAGE.read_text())]
 
 
 @cache
@@ -69,21 +62,8 @@ def test_every_line_is_there_once() -> None:
 def test_what_a_line_names_is_there(line: Line) -> None:
     """Each test that is named exists, one of them goes through HTTP, and so do the files and commands."""
     assert [test for test in line.shown if not exists(test)] == []
-    if line.missing is None:
-        through_http = any(path.startswith("tests/acceptance/") for path, _ in line.shown)
-        assert through_http or f"`{WITHOUT_HTTP.get(line.id)}`" in line.text
-        assert [file for file in _FILE.findall(line.what + line.text) if not (ROOT / file).exists()] == []
+    through_http = any(path.startswith("tests/acceptance/") for path, _ in line.shown)
+    assert through_http or f"`{WITHOUT_HTTP.get(line.id)}`" in line.text
+    assert [file for file in _FILE.findall(line.what + line.text) if not (ROOT / file).exists()] == []
     makefile = (ROOT / "Makefile").read_text()
     assert [target for target in _TARGET.findall(line.text) if f"\n{target}:" not in makefile] == []
-
-
-def test_a_test_that_is_there_is_not_missing() -> None:
-    """A dash goes as soon as the tests behind it have come."""
-    assert [line.id for line in lines() if line.missing and all(map(exists, line.missing))] == []
-
-
-def test_nothing_is_missing() -> None:
-    """Says by number what nothing shows yet."""
-    missing = [line.id for line in lines() if line.missing is not None]
-    if missing:
-        pytest.xfail(f"nothing shows yet all of {', '.join(missing)}")
