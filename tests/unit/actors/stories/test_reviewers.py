@@ -153,19 +153,17 @@ def test_all_of_them_twice(story: str) -> None:
     ids=repr,
 )
 def test_long_texts_take_no_longer_than_they_are(name: str, text: str) -> None:
-    """A text four times as long takes far less than sixteen times as long: nobody holds a worker by what he writes."""
+    """Sixteen times the text takes nowhere near 256 times as long: nobody holds a worker by what he writes."""
 
     def seconds(size: int) -> float:
         story = (text * (size // len(text))) + "x"
-        best = 1e9
-        for _ in range(2):
-            started = time.thread_time()
-            made = REVIEWERS[name](story)  # type: ignore[index]
-            best = min(best, time.thread_time() - started)
+        started = time.thread_time()
+        made = REVIEWERS[name](story)  # type: ignore[index]
         assert len(made.findings) <= MOST_FINDINGS
-        return best
+        return time.thread_time() - started
 
-    assert seconds(80_000) < 9 * seconds(20_000) + 0.3
+    # A busy machine may slow one of them down, but not each time the longer one.
+    assert any(seconds(80_000) < 64 * seconds(5_000) + 0.5 for _ in range(3))
 
 
 @pytest.mark.parametrize(
