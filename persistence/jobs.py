@@ -111,7 +111,8 @@ class Tag(SQLModel, table=True):
     __tablename__ = "tags"
     user_id: str = Field(sa_column=Column(Id, primary_key=True))
     tag: str = Field(primary_key=True, max_length=100)
-    job_id: str = Field(sa_column=Column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True))
+    # Its index is for the end of a job: without it each deleted job would cost a look at all tags.
+    job_id: str = Field(sa_column=Column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True))
 
 
 class Dependency(SQLModel, table=True):

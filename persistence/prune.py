@@ -30,16 +30,17 @@ def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> in
         **age,
         most=most,
     ).all()
+    # CROSS JOIN keeps SQLite from going through all that has ever finished, to look for each one's run or book.
     of_runs = run(
         session,
-        f"""SELECT jobs.id FROM runs r JOIN jobs ON jobs.run_id = r.id AND jobs.run_id IS NOT NULL
-        WHERE r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT :most {lock}""",
+        f"""SELECT jobs.id FROM runs r CROSS JOIN jobs WHERE jobs.run_id = r.id AND jobs.run_id IS NOT NULL
+        AND r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT :most {lock}""",
         most=most,
     ).all()
     unwanted = run(
         session,
-        f"""SELECT jobs.id FROM books b JOIN jobs ON jobs.subject = b.id AND jobs.subject IS NOT NULL
-        WHERE b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
+        f"""SELECT jobs.id FROM books b CROSS JOIN jobs WHERE jobs.subject = b.id AND jobs.subject IS NOT NULL
+        AND b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
         LIMIT :most {lock}""",
         most=most,
     ).all()

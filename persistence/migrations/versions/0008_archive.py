@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.drop_index("ix_jobs_finished", "jobs")
     _index("ix_jobs_fresh", "finished_at IS NOT NULL AND archived_at IS NULL")
     _index("ix_jobs_expiring", "finished_at IS NOT NULL AND run_id IS NULL")
+    op.create_index(op.f("ix_tags_job_id"), "tags", ["job_id"], unique=False)  # for the end of a job, which takes its tags along
 
 
 def _index(name: str, where: str) -> None:
