@@ -12,13 +12,18 @@ from persistence.batches import among, many
 from persistence.jobs import DEPENDANT
 from persistence.statements import run
 
-_PARENT = "SELECT 1 FROM dependencies d JOIN jobs p ON p.id = d.parent_id WHERE d.job_id = jobs.id AND"
+# A job's own rows first and each parent by its key, whatever the statistics of another run's dependencies make of a join: one
+# that began with the parents went through thousands of jobs for each of thousands.
+_PARENT = "SELECT 1 FROM dependencies d WHERE d.job_id = jobs.id AND (SELECT {} FROM jobs p WHERE p.id = d.parent_id)"
 _GOES_ON = "EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run_id AND r.on_failure = 'continue')"
 # In a run whose jobs go on without those that have failed, a parent that has ended is as good as one that has completed.
-UNFINISHED_PARENT = f"""EXISTS ({_PARENT} p.status <> 'completed' AND (p.status IN ('queued', 'processing') OR NOT {_GOES_ON}))"""
-_LOST_PARENT = f"(EXISTS ({_PARENT} p.status IN ('failed', 'cancelled')) AND NOT {_GOES_ON})"
-_FAILED_PARENT = """(SELECT p.id FROM dependencies d JOIN jobs p ON p.id = d.parent_id JOIN runs r ON r.id = jobs.run_id
-    WHERE d.job_id = jobs.id AND p.status = 'failed' AND r.on_failure = 'fail' LIMIT 1)"""
+_HOLDS = f"p.status <> 'completed' AND (p.status IN ('queued', 'processing') OR NOT {_GOES_ON})"
+UNFINISHED_PARENT = f"EXISTS ({_PARENT.format(_HOLDS)})"
+_IS_LOST = "p.status IN ('failed', 'cancelled')"
+_LOST_PARENT = f"(EXISTS ({_PARENT.format(_IS_LOST)}) AND NOT {_GOES_ON})"
+_FAILED_PARENT = """(SELECT d.parent_id FROM dependencies d WHERE d.job_id = jobs.id
+    AND (SELECT p.status FROM jobs p WHERE p.id = d.parent_id) = 'failed'
+    AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run_id AND r.on_failure = 'fail') LIMIT 1)"""
 
 REASON = "dependency failed"
 DEPENDENCY_FAILED = "DependencyFailed"

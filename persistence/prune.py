@@ -10,8 +10,8 @@ from persistence.runs import DELETED, OVER
 from persistence.statements import run
 
 # What a lost parent's dependants are to be cancelled for must be there until they are: without it they would be let go.
-_AWAITED = """EXISTS (SELECT 1 FROM dependencies d JOIN jobs c ON c.id = d.job_id
-    WHERE d.parent_id = jobs.id AND c.status = 'queued' AND c.blocked_by = 'dependency')"""
+_AWAITED = """EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = jobs.id
+    AND (SELECT c.status = 'queued' AND c.blocked_by = 'dependency' FROM jobs c WHERE c.id = d.job_id))"""
 
 
 def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> int:

@@ -129,3 +129,30 @@ def test_nobody_waits_for_a_strangers_job(session: Session) -> None:
 
     with pytest.raises(ValidationError):
         factories.submit(session, bob, factories.submission(depends_on=(job,)))
+
+
+@pytest.mark.postgresql
+def test_statistics_of_other_runs_make_no_bad_plan(postgres_database: str) -> None:
+    """Where jobs used to wait for hundreds of others each, a job that a thousand wait for lets them go by a few rows each."""
+    # given
+    with closing(Database(DatabaseSettings(), url=postgres_database)) as database:
+        with database.write() as session:
+            ann = factories.user(session)
+            parents = tuple(factories.submit(session, ann, *factories.submissions(300)))
+            factories.submit(session, ann, *(factories.submission(depends_on=parents) for _ in range(5)))
+            run(session, "UPDATE jobs SET status = 'completed', finished_at = clock_timestamp(), blocked_by = NULL")
+            run(session, "UPDATE users SET unfinished = 0, ready = 0")
+        with database.write() as session:
+            run(session, "ANALYZE dependencies, jobs")
+        with database.write() as session:
+            (root,) = factories.submit(session, ann)
+            factories.submit(session, ann, *(factories.submission(depends_on=(root,)) for _ in range(1_000)))
+        with database.write() as session:
+            run(session, "UPDATE jobs SET status = 'completed', finished_at = clock_timestamp() WHERE id = :id", id=root)
+        # when
+        with database.write() as session:
+            let_go = dependencies.settle(session, parents=[root])
+            read = run(session, "SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables").scalar_one()
+    # then
+    assert let_go == cancellation.CHUNK
+    assert read < 20 * 1_000
