@@ -144,8 +144,7 @@ def start_run(
     assert unit.run is not None  # noqa: S101 - that is what makes it a run's
     ledger.submit(unit)
     with database.read() as session:
-        run = runs.get(session, run_id=unit.run.id, user_id=caller.user_id)
-        return run_out(run, runs.by_tag(session, run_id=run.id, key="model"))
+        return run_out(*runs.by_tag(session, run_id=unit.run.id, user_id=caller.user_id, key="model"))
 
 
 def _unit(asked: EvaluationIn, definition: Definition, *, caller: Caller, registry: Registry) -> Unit:

@@ -88,8 +88,7 @@ def read_run_progress(
     """Count a run's jobs in all and by tag."""
     run_id = id_of(id)
     with database.read() as session:
-        run = runs.get(session, run_id=run_id, user_id=caller.sees)
-        counted = runs.by_tag(session, run_id=run_id, key=by)
+        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
     return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
 
 
@@ -161,9 +160,7 @@ def read(id: str, caller: Caller, database: Database) -> RunOut:
     """
     run_id = id_of(id)
     with database.read() as session:
-        run = runs.get(session, run_id=run_id, user_id=caller.sees)
-        by_model = runs.by_tag(session, run_id=run_id, key=_MODEL)
-    return run_out(run, by_model)
+        return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=_MODEL))
 
 
 def last_finished(id: str, caller: Caller, database: Database, *, limit: int) -> list[JobOut]:

@@ -172,24 +172,35 @@ def listed(session: Session, *, user_id: str | None, before: str | None, limit: 
     return session.scalars(statement).all()
 
 
-def by_tag(session: Session, *, run_id: str, key: str | None = None) -> dict[str, dict[str, int]]:
-    """Count a run's jobs by tag and status.
+def by_tag(
+    session: Session, *, run_id: str, user_id: str | None = None, key: str | None = None
+) -> tuple[Run, dict[str, dict[str, int]]]:
+    """Read a run and count its jobs by tag and status, both as they stand at one moment.
 
+    :param user_id: whose run it must be; None for anybody's.
     :param key: count only tags of the form `KEY:VALUE`, by their values; None counts whole tags.
+    :raises NotFoundError: there is no such run.
     """
-    statement = select(RunGroup).where(RunGroup.run_id == run_id)
+    belongs = col(RunGroup.run_id) == Run.id
     if key is not None:
-        statement = statement.where(col(RunGroup.tags).contains(f"{key}:", autoescape=True))
+        belongs &= col(RunGroup.tags).contains(f"{key}:", autoescape=True)
+    # One statement, for two would see two moments.
+    statement = select(Run, RunGroup).outerjoin(RunGroup, belongs).where(Run.id == run_id, col(Run.deleted_at).is_(None))
+    if user_id is not None:
+        statement = statement.where(Run.user_id == user_id)
+    rows: Sequence[tuple[Run, RunGroup | None]] = session.exec(statement, execution_options={"populate_existing": True}).all()
+    if not rows:
+        raise NotFoundError
     found: dict[str, dict[str, int]] = {}
-    for group in session.scalars(statement.execution_options(populate_existing=True)):
-        for tag in group.tags.split("\n"):
+    for _, group in rows:
+        for tag in [] if group is None else group.tags.split("\n"):
             name = tag if key is None else tag.removeprefix(f"{key}:")
             if key is not None and name == tag:
                 continue
             counts = found.setdefault(name, dict.fromkeys(COUNTED, 0))
             for status in COUNTED:
                 counts[status] += getattr(group, status)
-    return dict(sorted(found.items()))
+    return rows[0][0], dict(sorted(found.items()))
 
 
 def percent(counts: Mapping[str, int]) -> float:

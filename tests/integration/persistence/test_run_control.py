@@ -183,7 +183,7 @@ def test_a_cancelled_run_keeps_what_is_completed(database: Database) -> None:
     with database.write() as session:
         assert standing(session, id_) == ("cancelled", {"completed": 1, "failed": 1, "cancelled": 3})
         assert factories.finish(session, worker, third, Ending.COMPLETED, result="1") == set()
-        assert runs.by_tag(session, run_id=id_, key="model")["a"]["cancelled"] == 3
+        assert runs.by_tag(session, run_id=id_, key="model")[1]["a"]["cancelled"] == 3
         letter = letter_of(session, second.id)
     with pytest.raises(IllegalTransitionError), database.write() as session:
         replays.replay(session, letter_id=letter, user_id=ann)

@@ -1,6 +1,7 @@
 """Runs: exact counters whatever becomes of the jobs, a status that is read off them, and what failure means for the rest."""
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session
 
 from persistence import (
@@ -104,7 +105,7 @@ def test_a_type_that_nobody_performs_counts(session: Session) -> None:
     id_, _ = start(session, ann, factories.submission("strange.type", tags=("model:a",)))
     assert orphans.fail_type(session, kind="strange.type", worker_id=worker) == 1
     assert standing(session, id_) == ("completed", {"failed": 1})
-    assert runs.by_tag(session, run_id=id_)["model:a"]["failed"] == 1
+    assert runs.by_tag(session, run_id=id_)[1]["model:a"]["failed"] == 1
 
 
 def test_a_replay_opens_a_run_again(session: Session) -> None:
@@ -137,7 +138,7 @@ def test_follow_ups_join_the_run(session: Session) -> None:
     ends(session, worker, taken, follow_ups=follow_ups)
 
     assert standing(session, id_) == ("running", {"queued": 2, "completed": 1})
-    by_model = runs.by_tag(session, run_id=id_, key="model")
+    by_model = runs.by_tag(session, run_id=id_, key="model")[1]
     assert (by_model["a"]["completed"], by_model["b"]["queued"]) == (1, 1)
     assert {taken.run_id for taken in factories.take(session, worker)} == {id_}
 
@@ -155,11 +156,11 @@ def test_progress_by_tag(session: Session) -> None:
     taken = factories.take(session, worker, room=1)
     ends(session, worker, taken[0])
 
-    assert set(runs.by_tag(session, run_id=id_)) == {"model:a", "easy", "model:b", "supermodel:c"}
-    assert runs.by_tag(session, run_id=id_)["easy"] == {
+    assert set(runs.by_tag(session, run_id=id_)[1]) == {"model:a", "easy", "model:b", "supermodel:c"}
+    assert runs.by_tag(session, run_id=id_)[1]["easy"] == {
         "queued": 1, "processing": 0, "completed": 1, "failed": 0, "cancelled": 0,
     }  # fmt: skip
-    assert {model: sum(counts.values()) for model, counts in runs.by_tag(session, run_id=id_, key="model").items()} == {
+    assert {model: sum(counts.values()) for model, counts in runs.by_tag(session, run_id=id_, key="model")[1].items()} == {
         "a": 2, "b": 1,
     }  # fmt: skip
     assert run(session, "SELECT count(*) FROM run_groups").scalar_one() == 2  # whatever the order of the tags
@@ -188,3 +189,17 @@ def test_a_run_is_pruned_as_a_whole(session: Session) -> None:
 
     counts = [run(session, f"SELECT count(*) FROM {table}").scalar_one() for table in ("runs", "run_groups", "jobs")]
     assert counts == [0, 0, 0]
+
+
+def test_a_run_and_its_tags_are_read_at_one_moment(session: Session) -> None:
+    """One statement reads both: between two, jobs could move from one count to the other."""
+    id_, _ = start(session, factories.user(session), factories.submission(tags=("model:a",)))
+    session.commit()
+    seen: list[str] = []
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", lambda *words: seen.append(words[2]))
+
+    read, by_model = runs.by_tag(session, run_id=id_, key="model")
+
+    assert (read.counts["queued"], by_model["a"]["queued"]) == (1, 1)
+    assert len(seen) == 1
