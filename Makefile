@@ -25,7 +25,7 @@ dev: $(VENV)/dev.stamp  ## the same with what its tests and checks need
 
 # exec leaves no shell between make and Greenroom: make passes SIGTERM on to its child and waits for that child only,
 # and a shell would die of it and leave Greenroom behind.
-run: setup  ## start Greenroom: API, dashboard and workers (settings: GREENROOM_*)
+run: setup  ## start Greenroom: API, the page for books and workers (settings: GREENROOM_*)
 	@exec $(BIN)/greenroom up
 
 test: dev system-packages  ## run all tests (ARGS="-k word" to choose)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.chat import Chat, ChatLimitedError, ChatRefusedError, ChatReplyError, ChatUnavailableError, chat
+from actors.chat import Chat, ChatLimitedError, ChatRefusedError, ChatReplyError, ChatUnavailableError, NoModelError, chat
 from actors.context import JobContext
 from middleware.errors import Retryable
 
@@ -67,7 +67,7 @@ class Model:
             raise NoAnswerError("the model's endpoint did not answer with a chat completion") from error
         except ChatRefusedError as error:
             self._job.log.warning("model.refused", error=str(error))
-            self._gone = "the model's endpoint refused the request"
+            self._gone = str(error) if isinstance(error, NoModelError) else "the model's endpoint refused the request"
             raise NoAnswerError(self._gone) from error
         except (ChatUnavailableError, ChatLimitedError) as error:
             is_limited = isinstance(error, ChatLimitedError)

@@ -46,6 +46,10 @@ class ChatRefusedError(Permanent):
     """The endpoint will not take this request, however often it is sent: the key, the model's name or the request is wrong."""
 
 
+class NoModelError(ChatRefusedError):
+    """Neither the request nor GREENROOM_LLM_MODEL names a model."""
+
+
 class ChatLimitedError(Snooze):
     """The endpoint's rate limit is reached, and it said when to come back; waiting for that uses up no attempt."""
 
@@ -114,12 +118,13 @@ class Chat:
         :param timeout_seconds: for the whole call.
         :raises ChatUnavailableError: no answer for now: the network, a timeout, 408, 429 or 5xx.
         :raises ChatLimitedError: 429 with the time to come back, in `until`.
-        :raises ChatRefusedError: any other status; or no model is named.
+        :raises ChatRefusedError: any other status.
+        :raises NoModelError: no model is named.
         :raises ChatReplyError: the answer is no chat completion, or larger than 4 MiB.
         """
         model = model or self._model
         if model is None:
-            raise ChatRefusedError("no model is named, and GREENROOM_LLM_MODEL is not set")
+            raise NoModelError("no model is named, and GREENROOM_LLM_MODEL is not set")
         asked: dict[str, Any] = {"model": model, "messages": [dict(message) for message in messages]}
         asked |= {"temperature": temperature} if temperature is not None else {}
         asked |= {"max_tokens": max_tokens} if max_tokens is not None else {}

@@ -15,13 +15,15 @@ _MOST_MODELS = 100
 _MOST_SEED = 2**53 - 1  # what every reader of JSON takes for the same number
 
 # A model is a tag, too, of the form `model:NAME`.
-Model = Annotated[str, msgspec.Meta(min_length=1, max_length=94, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Model = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=94, pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$")
+]
 
 
 class ScenarioIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What a model is asked; with `expected` its answer is scored. Without a name its number is shown."""
 
-    prompt: Annotated[str, msgspec.Meta(min_length=1)]
+    prompt: Annotated[str, msgspec.Meta(min_length=1, pattern=r"\S")]
     expected: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     name: Name | None = None
 

@@ -59,6 +59,12 @@ def create_definition(
 ) -> Response[DefinitionOut]:
     """Define scenarios; runs keep a copy of them."""
     rates.take(caller)
+    names: set[str] = set()
+    for number, scenario in enumerate(data.scenarios):
+        if scenario.name in names:
+            raise ValidationError(f"scenarios: two of them are called {scenario.name}", field=f"scenarios[{number}].name")
+        if scenario.name is not None:
+            names.add(scenario.name)
     scenarios = msgspec.json.encode(data.scenarios)
     most = caller.limits.max_payload_bytes
     if len(scenarios) > most:

@@ -69,7 +69,7 @@ def parse(url: str) -> Target:
         port = parsed.port
     except (InvalidURL, ValueError):
         raise TargetRefusedError("is not a URL") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host or port == 0:
+    if parsed.scheme not in {"http", "https"} or not parsed.host or (port is not None and not 0 < port < 2**16):
         raise TargetRefusedError("needs to be of the form https://host/path")
     if "@" in url.split("/", 3)[2]:
         raise TargetRefusedError("may not hold credentials")

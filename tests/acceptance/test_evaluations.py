@@ -148,6 +148,7 @@ def test_d3_progress_by_model(ann: httpx.Client, greenroom: Served) -> None:
         ({"models": []}, "models"),
         ({"models": ["a", "b", "a"]}, "models"),
         ({"models": [""]}, "models[0]"),
+        ({"models": ["a", " a"]}, "models[1]"),
         ({"models": ["x" * 95]}, "models[0]"),
         ({"models": [f"m{n}" for n in range(101)]}, "models"),
         ({"sample_percentage": 0}, "sample_percentage"),
@@ -192,7 +193,10 @@ def test_more_jobs_than_a_run_takes(ann: httpx.Client, greenroom: Served) -> Non
         ({"scenarios": [{"prompt": "a", "expected": ""}]}, "scenarios[0].expected"),
         ({"scenarios": [{"prompt": "a", "weight": 2}]}, "scenarios[0]"),
         ({"scenarios": [{"prompt": "a"}] * 10_001}, "scenarios"),
+        ({"scenarios": [{"prompt": " "}]}, "scenarios[0].prompt"),
+        ({"scenarios": [{"prompt": "a", "name": "one"}, {"prompt": "b", "name": "one"}]}, "scenarios[1].name"),
         ({"name": ""}, "name"),
+        ({"name": " "}, "name"),
     ],
 )
 def test_definitions_that_cannot_be(ann: httpx.Client, wrong: dict[str, Any], field: str) -> None:

@@ -16,7 +16,7 @@ from dramatiq.middleware import Interrupt
 from dramatiq.middleware.threading import raise_thread_exception
 
 from actors import chat as chats
-from actors.chat import Chat, ChatLimitedError, ChatRefusedError, ChatReplyError, ChatUnavailableError, chat
+from actors.chat import Chat, ChatLimitedError, ChatRefusedError, ChatReplyError, ChatUnavailableError, NoModelError, chat
 from actors.settings import ChatSettings
 from middleware.errors import Permanent, Retryable, Snooze
 from persistence.environment import SettingsError, load
@@ -54,7 +54,7 @@ def test_a_completion(server: ChatServer, client: Chat) -> None:
 def test_the_usual_model(server: ChatServer, client: Chat) -> None:
     """Where no model is named, the setting's is asked; with neither, nobody is."""
     assert client.complete(ASK).model == "small"
-    with pytest.raises(ChatRefusedError, match="GREENROOM_LLM_MODEL"):
+    with pytest.raises(NoModelError, match="GREENROOM_LLM_MODEL"):
         Chat(ChatSettings(llm_url=server.url)).complete(ASK)
     assert len(server.calls) == 1
 

@@ -48,6 +48,13 @@ def test_one_address_inside_is_enough() -> None:
             check(target, addresses, allowed=allow)
 
 
+def test_a_port_is_one_that_there_is() -> None:
+    """No allowance makes a port of a number that is none."""
+    assert parse("http://127.0.0.1:65535/").port == 65535
+    with pytest.raises(TargetRefusedError):
+        parse("http://127.0.0.1:65536/")
+
+
 def test_localhost_is_allowed_as_one() -> None:
     """Where 127.0.0.0/8 is allowed, a name that leads to both of the machine's loopbacks may be used."""
     both = [ip_address("::1"), ip_address("127.0.0.1")]
