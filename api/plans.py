@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from actors.plans.goals import tasks_of
@@ -173,12 +174,16 @@ def read_plan_job(job_id: FromPath[str], caller: NamedDependency[Caller], databa
     )
 
 
+_AT_ONCE = {int(HTTPStatus.OK): ResponseSpec(PlanOut, description="With its tasks", generate_examples=False)}
+
+
 @patch(
     "/plans/{id:str}",
     sync_to_thread=True,
     status_code=HTTPStatus.ACCEPTED,
     tags=["plans"],
-    responses=specs(
+    responses=_AT_ONCE
+    | specs(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,

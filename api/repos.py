@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from actors.registry import Registry
@@ -60,12 +61,16 @@ class StartedOut(msgspec.Struct):
     status: str
 
 
+_TRACKED = {int(HTTPStatus.OK): ResponseSpec(RepositoryOut, description="Tracked already", generate_examples=False)}
+
+
 @post(
     "/repos",
     sync_to_thread=True,
     status_code=HTTPStatus.CREATED,
     tags=["scans"],
-    responses=specs(
+    responses=_TRACKED
+    | specs(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -75,7 +75,12 @@ class NewSecretOut(WebhookOut, kw_only=True):
     secret: str
 
 
-@post("/webhooks", sync_to_thread=True, tags=["webhooks"], responses=specs(HTTPStatus.BAD_REQUEST))
+@post(
+    "/webhooks",
+    sync_to_thread=True,
+    tags=["webhooks"],
+    responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+)
 def create_webhook(
     data: JSONBody[WebhookIn],
     caller: NamedDependency[Caller],
@@ -112,7 +117,10 @@ def read_webhook(id: FromPath[str], caller: NamedDependency[Caller], database: N
 
 
 @patch(
-    "/webhooks/{id:str}", sync_to_thread=True, tags=["webhooks"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+    "/webhooks/{id:str}",
+    sync_to_thread=True,
+    tags=["webhooks"],
+    responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 )
 def change_webhook(
     id: FromPath[str],
