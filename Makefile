@@ -11,6 +11,8 @@ PYTHON_IMAGE ?= python:3.11-slim
 IMAGE_PYTHON_VERSION ?= 3.11
 ARGS ?=
 REPORT ?= docs/reference/reliability.md
+# Most tests wait for processes of their own: several files of them are run at a time, each with servers of its own.
+AT_ONCE ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +31,7 @@ run: setup  ## start Greenroom: API, the page for books and workers (settings: G
 	@exec $(BIN)/greenroom up
 
 test: dev system-packages  ## run all tests (ARGS="-k word" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadfile $(ARGS)
 
 # The images come from a registry; where none can be reached, docs/how-to/run-with-compose.md says where else from.
 compose-test: dev wheels  ## build the image and test compose.yaml with it (needs Docker and Compose)

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -134,6 +134,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """Run the test on SQLite and on PostgreSQL, each time with a migrated, empty database of its own."""
     url: str = request.getfixturevalue(f"{request.param}_database")
     return url
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Hear from a process that ran a part of the tests which services it had; one that was killed has nothing to say."""
+    del error
+    told = getattr(node, "workeroutput", {}).get("services", {"found": {}, "missing": {}})
+    _found.update(told["found"])
+    _missing.update(told["missing"])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that prints the summary, if it is another one."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["services"] = {"found": _found, "missing": _missing}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
