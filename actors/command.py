@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from actors.context import JobContext
 from actors.payloads import PayloadType
@@ -130,6 +130,13 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def last_words(errors: IO[bytes], most_bytes: int) -> str:
+    """Read the end of a file into which a process wrote its standard error."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(errors.tell() - most_bytes, 0))
+    return errors.read().decode(errors="replace")
 
 
 def _follow(process: subprocess.Popen[bytes], job: JobContext, limit: float | None) -> tuple[bytes, str]:

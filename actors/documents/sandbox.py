@@ -17,7 +17,7 @@ from typing import IO, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from actors.command import end_group
+from actors.command import end_group, last_words
 from actors.documents.errors import ReaderFailedError, ReaderTimeoutError, UnreadableDocumentError
 from actors.documents.reading.book import Done, Message, PageRead, Ready, Refused
 
@@ -172,9 +172,7 @@ def _death(process: subprocess.Popen[bytes], errors: IO[bytes], limits: Limits, 
         status = process.wait(timeout=_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
         return UnreadableDocumentError("broken", "The PDF made its reader misbehave.")
-    errors.seek(0, os.SEEK_END)
-    errors.seek(max(errors.tell() - _ERROR_TAIL_BYTES, 0))
-    said = errors.read().decode(errors="replace")
+    said = last_words(errors, _ERROR_TAIL_BYTES)
     if not ready:
         return _failure(f"the reader ended with status {status} before it began", said)
     if status == -signal.SIGXCPU:

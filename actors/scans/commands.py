@@ -1,15 +1,15 @@
 """Commands: a program run in a session of its own, with limits, and always ended together with its children."""
 
-import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+from actors.command import end_group, last_words
 
 _LOOK_SECONDS = 0.1  # between two looks at the deadline; an exception for this thread arrives no later
 _PIECE_BYTES = 64 * 1024
@@ -83,11 +83,11 @@ def run(
             )
             output, is_whole = _read(process, time.monotonic() + seconds, most_bytes, check)
             status = _wait(process, check) if is_whole else None
-            return Done(status, output, _tail(errors))
+            return Done(status, output, last_words(errors, _SAID_BYTES))
         finally:
             # Whatever ends this block, a time limit thrown into this thread included, nothing of the command outlives it.
             if process is not None:
-                _end(process)
+                end_group(process)
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float, most_bytes: int, check: Callable[[], None]) -> tuple[bytes, bool]:
@@ -119,17 +119,3 @@ def _wait(process: subprocess.Popen[bytes], check: Callable[[], None]) -> int:
         except subprocess.TimeoutExpired:
             if time.monotonic() > deadline:
                 raise CommandTimeoutError from None
-
-
-def _tail(errors: IO[bytes]) -> str:
-    errors.seek(0, os.SEEK_END)
-    errors.seek(max(errors.tell() - _SAID_BYTES, 0))
-    return errors.read().decode(errors="replace")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
