@@ -1,5 +1,7 @@
 """Due jobs: what waited for a moment enters its lane when the moment has come."""
 
+import math
+
 from sqlmodel import Session
 
 from persistence import counters
@@ -40,8 +42,8 @@ def promote(session: Session) -> int:
     return len(entered)
 
 
-def seconds_to_next(session: Session) -> float | None:
-    """Tell how long it is until the next job or schedule is due, by the database's clock; None when none is."""
+def seconds_to_next(session: Session) -> float:
+    """Tell how long it is until the next job or schedule is due, by the database's clock; for ever when none is."""
     moments = run(
         session,
         f"""SELECT (SELECT min(run_after) FROM jobs WHERE {_NOT_DUE}) AS job,
@@ -49,7 +51,7 @@ def seconds_to_next(session: Session) -> float | None:
     ).one()
     waiting = [moment for moment in map(as_instant, moments) if moment is not None]
     if not waiting:
-        return None
+        return math.inf
     earliest = min(waiting)
     moment = as_instant(database_now(session))
     assert moment is not None  # noqa: S101 - a clock always answers

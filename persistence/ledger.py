@@ -210,7 +210,8 @@ class Ledger:
             return
         session = self._session = self._session or hold_back(puts_off(self._database.session()))
         done = self._write_entries(session, turn)
-        holds = bool(turn) or (promotes and self._promote(session))  # it may have locked users, and must not wait for others
+        promoted = promotes and self._promote(session)
+        holds = bool(turn) or promoted  # users may be locked: it must not wait for others
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
@@ -270,8 +271,7 @@ class Ledger:
         if self._finished:
             dependencies.settle(session, parents=self._finished)
         promoted = due.promote(session) + firing.fire(session)
-        soonest = due.seconds_to_next(session)
-        wait = _IDLE_SECONDS if soonest is None else min(_IDLE_SECONDS, soonest)
+        wait = min(_IDLE_SECONDS, due.seconds_to_next(session))
         self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
         return bool(self._finished) or promoted > 0
 

@@ -67,4 +67,5 @@ def _from(cron: str, timezone: str, after: datetime, *, reverse: bool = False) -
         moments = CronSim(cron, after.astimezone(zone(timezone)), reverse=reverse)
     except CronSimError as error:
         raise ValidationError(f"cron: {error}", field="cron") from error
-    return (moment.astimezone(UTC) for moment in moments)
+    # In the hour that a clock repeats, the library may begin with a moment of its first time.
+    return (one for one in (moment.astimezone(UTC) for moment in moments) if (one < after if reverse else one > after))

@@ -21,7 +21,8 @@ def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> in
     :returns: how many jobs.
     """
     # Locked in a statement of their own: whoever makes a job wait for one of them now is seen by the next one, or comes too late.
-    lock = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE OF jobs SKIP LOCKED"
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    lock = "" if is_sqlite else "FOR UPDATE OF jobs SKIP LOCKED"
     age = {"now": database_now(session), "age": -older_than_seconds}
     old = run(
         session,
@@ -40,7 +41,7 @@ def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> in
     unwanted = run(
         session,
         f"""SELECT jobs.id FROM books b CROSS JOIN jobs WHERE jobs.subject = b.id AND jobs.subject IS NOT NULL
-        AND b.deleted_at IS NOT NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
+        AND b.deleted_at IS NOT NULL AND jobs.run_id IS NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
         LIMIT :most {lock}""",
         most=most,
     ).all()
@@ -53,7 +54,7 @@ def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> in
     ).all()
     if deleted:
         gone = many(session, [str(row.id) for row in deleted])
-        if session.get_bind().dialect.name == "sqlite":
+        if is_sqlite:
             run(session, f"DELETE FROM transitions WHERE job_id {among(session, 'ids')}", ids=gone)
         else:
             # The audit trail takes a DELETE from this function only, and only of jobs that are gone.

@@ -100,7 +100,8 @@ def redeliver(session: Session, *, delivery_id: str, user_id: str | None) -> Web
     _refuse_disabled(webhook_endpoints.get(session, endpoint_id=delivery.endpoint_id, user_id=user_id))
     run(
         session,
-        f"""UPDATE webhook_deliveries SET status = 'pending', tries = 0, next_at = :now, delivered_at = NULL
+        f"""UPDATE webhook_deliveries SET status = 'pending', tries = 0, claim_no = claim_no + 1, next_at = :now,
+            delivered_at = NULL
         WHERE id = :id AND NOT ({PENDING} AND sending_until IS NOT NULL AND sending_until > :now)""",
         id=delivery_id,
         now=database_now(session),

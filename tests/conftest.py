@@ -1,6 +1,7 @@
 """What every test shares; the services are in tests/services.py."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,10 @@ pytest_plugins = ["tests.services", "tests.browser"]
 settings.register_profile("greenroom", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("greenroom")
+
+
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

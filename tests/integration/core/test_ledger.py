@@ -11,14 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from persistence import admission, attempts, cancellation, dispatch
+from persistence import admission, attempts, cancellation, dispatch, due
 from persistence.attempts import RESULT_REFUSED, Ending
 from persistence.database import Database
 from persistence.errors import ConcurrentJobLimitError, DatabaseUnavailableError
 from persistence.ids import new_id
 from persistence.ledger import Ledger
 from persistence.statements import run
-from persistence.turn import Turn, wait_for
+from persistence.turn import Call, Turn, wait_for
 from tests import factories, waiting
 
 _ERROR = '{"type":"ValueError","message":"no","retryable":true,"attempt":1}'
@@ -720,3 +720,14 @@ def test_the_limit_holds_across_turns(bench: Bench) -> None:
     answers = in_threads([lambda: ledger.submit(unit(ann))] * 50)
     refused = [answer for answer in answers if isinstance(answer, ConcurrentJobLimitError)]
     assert (len(refused), bench.count("jobs")) == (49, 1)
+
+
+def test_a_ledger_that_is_never_idle_lets_in_what_is_due(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn with entries looks for what is due as one without them does: under load there are no others."""
+    looked: list[Session] = []
+    promote = due.promote
+    monkeypatch.setattr(due, "promote", lambda session: looked.append(session) or promote(session))
+    with bench.database.write() as session:
+        ledger = bench.ledger(factories.worker(session))
+    ledger._write(Turn(calls=[Call(lambda session: None)]), looks=True)
+    assert len(looked) == 1

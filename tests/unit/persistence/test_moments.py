@@ -107,3 +107,10 @@ def test_a_moment_s_job_has_one_id(schedule: object, minutes: int) -> None:
     assert id_ == job_id_of(str(schedule), moment)
     assert id_ < job_id_of(str(schedule), moment + timedelta(minutes=1))
     assert id_ != job_id_of(new_id(), moment)
+
+
+@pytest.mark.parametrize("minute", range(0, 60, 10))
+def test_the_next_moment_lies_ahead_in_a_repeated_hour(minute: int) -> None:
+    """While a clock shows an hour for the second time, what fired in it the first time does not fire again."""
+    after = utc(f"2026-11-01 06:{minute:02}")  # the second 1 o'clock in New York
+    assert next_moment("30 1 * * *", NEW_YORK, after=after) > after
