@@ -730,5 +730,5 @@ def test_a_ledger_that_is_never_idle_lets_in_what_is_due(bench: Bench, monkeypat
     with bench.database.write() as session:
         ledger = bench.ledger(factories.worker(session))
     ledger._write(Turn(calls=[Call(lambda session: None)]), looks=True)
-    ledger._roll_back()  # noqa: SLF001 - gives its connection back
+    ledger._roll_back()
     assert len(looked) == 1
