@@ -167,6 +167,7 @@ def test_b4_scans_go_with_their_jobs(greenroom: Served) -> None:
         assert prune.prune(session, older_than_seconds=0) == 0
     assert (stage.rows("scans"), stage.rows("scan_pulls")) == (1, 1)
     stage.complete(taken)
+    submit(greenroom.user("bob"), {"owner": "acme", "name": "site"}, type="scan.ingest")
 
     with greenroom.database.write() as session:
         assert prune.prune(session, older_than_seconds=0) == 1

@@ -84,6 +84,7 @@ def test_d9_refusals(server: ChatServer, client: Chat, status: int, kind: type[E
         ("9e99", 86_400, 86_400),
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_000, 3_600),
     ],
+    ids=["seconds", "none", "far too many", "a moment"],
 )
 def test_d9_a_limit_that_says_when_to_come_back(server: ChatServer, client: Chat, header: str, least: int, most: int) -> None:
     """D9: 429 with Retry-After, in seconds or as a date, is a snooze until then."""
