@@ -12,6 +12,7 @@ from middleware.settings import WorkerSettings
 from middleware.upkeep import Upkeep
 from persistence import dependencies, due, firing, orphans, parking, rescue, resend, run_control, sweeps, workers
 from persistence.database import Database, Session, is_repeatable
+from persistence.run_counters import hold_back, write_held_back
 
 _MOST_CHUNKS = 20
 
@@ -93,7 +94,9 @@ class Sweeper:
         total = 0
         for _ in range(_MOST_CHUNKS):
             with self._database.write() as session:
-                done = step(session) if sweeps.lead(session) else 0
+                # Steps lock users one after the other: runs' rows, which come after users', are written at the end.
+                done = step(hold_back(session)) if sweeps.lead(session) else 0
+                write_held_back(session)
             total += done
             if not done:
                 break

@@ -12,7 +12,8 @@ from persistence.database import as_instant
 from persistence.statements import run
 from persistence.states import Status
 
-_LAST_ID = 2**63 - 1
+# A place behind all transitions of its number.
+LAST_ID = 2**63 - 1
 
 
 class Position(NamedTuple):
@@ -83,7 +84,7 @@ def here(session: Session) -> Position:
     if session.get_bind().dialect.name == "sqlite":
         return Position(0, run(session, "SELECT coalesce(max(id), 0) FROM transitions").scalar_one())
     oldest = run(session, f"SELECT {_OLDEST_RUNNING}").scalar_one()
-    return Position(oldest - 1, _LAST_ID)
+    return Position(oldest - 1, LAST_ID)
 
 
 def read(

@@ -17,6 +17,7 @@ from typing import cast
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from persistence import restored
 from persistence.database import Database, is_repeatable, reason_of
 from persistence.errors import DatabaseUnavailableError, GreenroomError
 from persistence.settings import DatabaseSettings
@@ -37,6 +38,8 @@ class MigrationRefusedError(GreenroomError):
 def migrate(url: str) -> None:
     """Bring the tables up to date; where they are nothing happens, and nothing is written.
 
+    After a restore on another server the feed of events begins anew.
+
     A SQLite file that holds tables already is copied first, to `greenroom.db.before-0002` beside it.
 
     :param url: SQLAlchemy's URL of the database.
@@ -51,11 +54,13 @@ def migrate(url: str) -> None:
             _prepare(connection)
             present = _version(connection)
             _refuse_unknown(present)
-            if present == head():
+            if present == head() and not restored.is_foreign(connection):
                 return
             if database.is_sqlite and present is not None:
                 _copy(_file(url), head())
             _upgrade(connection)
+            if restored.is_foreign(connection):
+                restored.begin_anew(connection)
             connection.commit()
     except DBAPIError as error:
         raise _explained(error) from error
@@ -64,7 +69,7 @@ def migrate(url: str) -> None:
 
 
 def is_current(url: str) -> bool:
-    """Tell whether the tables are those that this version of Greenroom works with.
+    """Tell whether the tables are those that this version of Greenroom works with, and the places in them this server's.
 
     :param url: SQLAlchemy's URL of the database.
     :raises DatabaseUnavailableError: the database cannot be reached.
@@ -73,8 +78,8 @@ def is_current(url: str) -> bool:
         return False
     database = _opened(url)
     try:
-        with database.engine.connect() as connection:
-            return _version(connection.execution_options(greenroom_write=False)) == head()
+        with database.engine.connect().execution_options(greenroom_write=False) as connection:
+            return _version(connection) == head() and not restored.is_foreign(connection)
     except DBAPIError as error:
         raise _explained(error) from error
     finally:

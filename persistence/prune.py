@@ -16,6 +16,11 @@ _AWAITED = """EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = jobs.id
 # events, which follow the trail by its numbers, that next one would be an old one. Its job stays until something has happened.
 _NOT_NEWEST = "AND id <> (SELECT job_id FROM transitions ORDER BY transitions.id DESC LIMIT 1)"
 
+# What is deleted before its retention is over may have events that were not read yet, as long as an old transaction runs.
+_TOLD = """NOT EXISTS (SELECT 1 FROM webhook_endpoints e JOIN webhook_cursor c ON c.number = 1
+    JOIN transitions t ON t.job_id = jobs.id AND (t.xid, t.id) > (c.xid, c.transition_id)
+    WHERE e.user_id = jobs.user_id AND e.disabled_at IS NULL AND e.deleted_at IS NULL)"""
+
 
 def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> int:
     """Delete a chunk of what has been finished for long enough; only final jobs without a slot that no job waits for.
@@ -38,14 +43,14 @@ def prune(session: Session, *, older_than_seconds: float, most: int = 500) -> in
     of_runs = run(
         session,
         f"""SELECT jobs.id FROM runs r CROSS JOIN jobs WHERE jobs.run_id = r.id AND jobs.run_id IS NOT NULL
-        AND r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} LIMIT :most {lock}""",
+        AND r.{DELETED} AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED} AND {_TOLD} LIMIT :most {lock}""",
         most=most,
     ).all()
     unwanted = run(
         session,
         f"""SELECT jobs.id FROM books b CROSS JOIN jobs WHERE jobs.subject = b.id AND jobs.subject IS NOT NULL
         AND b.deleted_at IS NOT NULL AND jobs.run_id IS NULL AND jobs.finished_at IS NOT NULL AND NOT jobs.slot AND NOT {_AWAITED}
-        LIMIT :most {lock}""",
+        AND {_TOLD} LIMIT :most {lock}""",
         most=most,
     ).all()
     ids = many(session, [str(row.id) for row in (*old, *unwanted, *of_runs)])

@@ -139,28 +139,11 @@ def claim(session: Session, *, ids: Sequence[str], lease_seconds: float) -> list
 
 
 def record(session: Session, answers: Sequence[Answer]) -> None:
-    """Write what came of tries; what somebody else has taken in hand since stays as it is."""
+    """Write what came of tries; what somebody else has taken in hand since, or was written already, counts for nothing."""
     now = database_now(session)
-    for answer in sorted(answers, key=lambda answer: answer.sending.endpoint_id):
+    counted = [answer for answer in sorted(answers, key=lambda answer: answer.sending.id) if _note(session, answer, now)]
+    for answer in sorted(counted, key=lambda answer: answer.sending.endpoint_id):
         _judge(session, answer, now)
-    for answer in sorted(answers, key=lambda answer: answer.sending.id):
-        status = DeliveryStatus.DELIVERED if answer.error is None else DeliveryStatus.PENDING
-        if answer.error is not None and answer.wait_seconds is None:
-            status = DeliveryStatus.FAILED
-        run(
-            session,
-            f"""UPDATE webhook_deliveries SET status = :status, sending_until = NULL, response_status = :code, error = :error,
-                next_at = moment_after(:now, :wait), delivered_at = moment_after(:now, :taken)
-            WHERE id = :id AND claim_no = :claim_no AND {PENDING}""",
-            id=answer.sending.id,
-            claim_no=answer.sending.claim_no,
-            status=str(status),
-            code=answer.status,
-            error=answer.error,
-            wait=answer.wait_seconds,
-            taken=0.0 if answer.error is None else None,
-            now=now,
-        )
 
 
 def release(session: Session, sendings: Sequence[Sending]) -> None:
@@ -170,11 +153,32 @@ def release(session: Session, sendings: Sequence[Sending]) -> None:
         run(
             session,
             f"""UPDATE webhook_deliveries SET next_at = :now, sending_until = NULL, attempts = attempts - 1, tries = tries - 1
-            WHERE id = :id AND claim_no = :claim_no AND {PENDING}""",
+            WHERE id = :id AND claim_no = :claim_no AND {PENDING} AND sending_until IS NOT NULL""",
             id=sending.id,
             claim_no=sending.claim_no,
             now=now,
         )
+
+
+def _note(session: Session, answer: Answer, now: Any) -> bool:
+    status = DeliveryStatus.DELIVERED if answer.error is None else DeliveryStatus.PENDING
+    if answer.error is not None and answer.wait_seconds is None:
+        status = DeliveryStatus.FAILED
+    noted = run(
+        session,
+        f"""UPDATE webhook_deliveries SET status = :status, sending_until = NULL, response_status = :code, error = :error,
+            next_at = moment_after(:now, :wait), delivered_at = moment_after(:now, :taken)
+        WHERE id = :id AND claim_no = :claim_no AND {PENDING} AND sending_until IS NOT NULL RETURNING id""",
+        id=answer.sending.id,
+        claim_no=answer.sending.claim_no,
+        status=str(status),
+        code=answer.status,
+        error=answer.error,
+        wait=answer.wait_seconds,
+        taken=0.0 if answer.error is None else None,
+        now=now,
+    )
+    return noted.first() is not None
 
 
 def _judge(session: Session, answer: Answer, now: Any) -> None:

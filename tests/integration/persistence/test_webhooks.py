@@ -5,12 +5,13 @@ from datetime import timedelta
 
 from sqlmodel import Session
 
-from persistence import dead_letters, replays, webhook_deliveries, webhook_endpoints, webhook_events, webhook_sending
+from persistence import dead_letters, prune, replays, webhook_deliveries, webhook_endpoints, webhook_events, webhook_sending
 from persistence.database import Database
 from persistence.event_feed import START
 from persistence.statements import run
 from persistence.webhook_sending import Answer, Sending
 from tests import factories
+from tests.integration.persistence.run_steps import ends, start
 
 LEASE = 30.0
 ALL = {"room": 64, "room_failing": 32, "lease_seconds": LEASE}
@@ -193,6 +194,27 @@ def test_one_of_two_claims_it(database: Database) -> None:
         assert row(session, first.id) == ("delivered", 2, 2)
 
 
+def test_a_late_or_repeated_answer_says_nothing_of_its_endpoint(database: Database) -> None:
+    """An endpoint's failures count answers that count: one each, and none of somebody who has lost the delivery."""
+    ann = user(database)
+    asked = endpoint(database, ann)
+    submit(database, ann)
+    gather(database)
+    (first,) = claim(database, choose(database))
+    lapse(database)
+    (second,) = claim(database, choose(database))
+    failures = []
+    for said in (
+        Answer(first, 410, "answered 410", gone="answered 410 Gone"),
+        *[Answer(second, 500, "answered 500", wait_seconds=9.0)] * 2,
+    ):
+        answer(database, said)
+        with database.read() as session:
+            found = factories.fetch(session, "webhook_endpoints", asked)
+            failures.append((found.failures, found.disabled_at))
+    assert failures == [(0, None), (1, None), (1, None)]
+
+
 def test_a_failing_endpoint_is_asked_one_thing_at_a_time(database: Database) -> None:
     """Of a good endpoint a few are sent at once, of a failing one a single one, and the good ones come first."""
     ann, bob = user(database), user(database, "bob")
@@ -270,6 +292,28 @@ def test_a_replay_is_told_again(database: Database) -> None:
             replays.replay(session, letter_id=letter.id, user_id=ann)
     gather(database)
     assert told(database) == [job, job]
+
+
+def test_nothing_is_pruned_that_is_not_told(database: Database) -> None:
+    """The jobs of a deleted run, which no retention keeps, stay until the user's webhooks have been told of them."""
+    ann = user(database)
+    with database.write() as session:
+        worker = factories.worker(session)
+    endpoint(database, ann, "job.completed")
+    with database.write() as session:
+        start(session, ann, factories.submission())
+        (taken,) = factories.take(session, worker)
+        ends(session, worker, taken)
+    submit(database, ann)
+    pruned = []
+    for _ in range(2):
+        with database.write() as session:
+            pruned.append(prune.prune(session, older_than_seconds=-1.0))  # the first finds the run, the next ones its jobs
+    gather(database)
+    with database.write() as session:
+        pruned.append(prune.prune(session, older_than_seconds=-1.0))
+    assert pruned == [0, 0, 1]
+    assert told(database) == [taken.id]
 
 
 def test_old_deliveries_are_pruned(database: Database) -> None:
