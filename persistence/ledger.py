@@ -210,9 +210,8 @@ class Ledger:
             return
         session = self._session = self._session or hold_back(puts_off(self._database.session()))
         done = self._write_entries(session, turn)
-        if promotes:
-            self._promote(session)
-        holds = bool(turn) or promotes  # users may be locked: it must not wait for others
+        promoted = promotes and self._promote(session)
+        holds = bool(turn) or promoted  # users may be locked: it must not wait for others
         taken = []
         if wanted is not None and self._source is not None:
             taken = dispatch.take(session, wanted, self._source.mode, may_wait=not holds)
@@ -268,13 +267,13 @@ class Ledger:
         if 0 < len(finished) <= _FEW:
             self._next_due = 0.0
 
-    def _promote(self, session: Session) -> None:
+    def _promote(self, session: Session) -> bool:
         if self._finished:
             dependencies.settle(session, parents=self._finished)
-        due.promote(session)
-        firing.fire(session)
+        promoted = due.promote(session) + firing.fire(session)
         wait = min(_IDLE_SECONDS, due.seconds_to_next(session))
         self._next_due = time.monotonic() + max(_DUE_EVERY_SECONDS, wait)
+        return bool(self._finished) or promoted > 0
 
     def _lock(self, session: Session, turn: Turn) -> counters.LockedUsers:
         """Lock those users of a turn that are free, and from time to time all of them."""

@@ -108,7 +108,7 @@ def finish(session: Session, worker_id: str, taken: dispatch.Taken, ending: atte
 def fail(session: Session, worker_id: str, taken: dispatch.Taken, kind: str = "ValueError") -> set[str]:
     """Fail a claim for good, with an error of the given kind and a dead letter."""
     error = f'{{"type":"{kind}","message":"no good","retryable":false,"attempt":{taken.attempt}}}'
-    return finish(session, worker_id, taken, attempts.Ending.FAILED, error=error, traceback="Traceback", fingerprint=kind)
+    return finish(session, worker_id, taken, attempts.Ending.FAILED, error=error, traceback="Traceback", fingerprint=kind[:64])
 
 
 def fetch(session: Session, table: str, id: str) -> Any:
