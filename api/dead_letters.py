@@ -14,7 +14,7 @@ from api.dependencies import Caller
 from api.limits import SubmitRates
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from api.problems import specs
-from api.submissions import payload_of
+from api.submissions import check_moment, payload_of
 from api.wire import ErrorOut, JobOut, Moment, error_out, id_of, job_out, raw
 from persistence import dead_letters, job_views, replays
 from persistence.database import Database, as_instant, now
@@ -148,6 +148,7 @@ def replay_dead_letters(
     """Replay all dead letters that fit, oldest first, as far as the users' tiers have room."""
     rates.take(caller)
     asked = data or ReplayManyIn()
+    check_moment(asked.before, field="before")
     words = {"type": asked.type, "fingerprint": asked.fingerprint, "before": asked.before}
     answer = ReplayedOut(0, 0, 0, [], asked.dry_run)
     if asked.dry_run:

@@ -16,7 +16,7 @@ _MOST_SEED = 2**53 - 1  # what every reader of JSON takes for the same number
 
 # A model is a tag, too, of the form `model:NAME`.
 Model = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=94, pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$")
+    str, msgspec.Meta(min_length=1, max_length=94, pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$(?!\n)")
 ]
 
 

@@ -11,7 +11,9 @@ from persistence.jobs import DEFAULT_PRIORITY
 from persistence.runs import OnFailure, Run, RunStatus
 
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)")
+]
 
 
 class RunJobIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -26,7 +26,7 @@ from persistence.wakeup import Notifier
 
 MOST_OF_A_USER = 1_000
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 _Cron = Annotated[str, msgspec.Meta(min_length=9, max_length=200)]
 _Zone = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 _Tags = Annotated[list[TagText], msgspec.Meta(max_length=20)]

@@ -22,6 +22,15 @@ _ADMISSION_SECONDS = 30.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+def check_moment(moment: datetime | None, *, field: str) -> None:
+    """See that databases and clients can hold a moment.
+
+    :raises ValidationError: they cannot.
+    """
+    if moment is not None and not _EARLIEST < moment < _LATEST:
+        raise ValidationError(f"{field}: needs to lie between 1970 and 9999", field=field)
+
+
 def submission_of(job: JobIn, *, registry: Registry, caller: Caller) -> Submission:
     """Check one job.
 
@@ -34,8 +43,7 @@ def submission_of(job: JobIn, *, registry: Registry, caller: Caller) -> Submissi
     for parent in job.depends_on:
         if not is_id(parent):
             raise ValidationError("depends_on: not the id of a job", field="depends_on")
-    if job.run_after is not None and not _EARLIEST < job.run_after < _LATEST:
-        raise ValidationError("run_after: needs to lie between 1970 and 9999", field="run_after")
+    check_moment(job.run_after, field="run_after")
     return Submission(
         job.type,
         job_type.queue,

@@ -18,7 +18,7 @@ PRIORITIES = {"low": LOWEST_PRIORITY, "normal": DEFAULT_PRIORITY, "high": HIGHES
 
 Priority = Annotated[int, msgspec.Meta(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] | Literal["low", "normal", "high"]
 # Tags are stored one a line.
-TagText = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TagText = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 MaxAttempts = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

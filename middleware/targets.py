@@ -9,6 +9,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# The same words for a name that is not known and for whatever lies inside: they are no map of it.
+NO_PUBLIC_ADDRESS = "the host has no public address"
+
 _HTTPS_PORT = 443
 _LONGEST_URL = 2000
 _NUMERIC = re.compile(r"(?i)(0x[0-9a-f]*|[0-9]+)")
@@ -66,16 +69,19 @@ def parse(url: str) -> Target:
         raise TargetRefusedError(f"needs to be a URL of at most {_LONGEST_URL} printable ASCII characters")
     try:
         parsed = URL(url)
-        port = parsed.port
+        port, name = parsed.port, parsed.host
     except (InvalidURL, ValueError):
         raise TargetRefusedError("is not a URL") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host or (port is not None and not 0 < port < 2**16):
+    if parsed.scheme not in {"http", "https"} or not name or (port is not None and not 0 < port < 2**16):
         raise TargetRefusedError("needs to be of the form https://host/path")
     if "@" in url.split("/", 3)[2]:
         raise TargetRefusedError("may not hold credentials")
     if parsed.fragment or "#" in url:
         raise TargetRefusedError("may not have a fragment")
-    host = parsed.raw_host.decode().rstrip(".")
+    host = parsed.raw_host.decode()
+    if host.endswith("."):
+        # A name that is looked up is not the one that stands in certificates and pins.
+        raise TargetRefusedError("may not have a host that ends in a dot")
     target = Target(url, parsed.scheme, host, {"http": 80, "https": _HTTPS_PORT}[parsed.scheme] if port is None else port)
     if target.address is None and _NUMERIC.fullmatch(host.rpartition(".")[2]):
         # 127.1, 2130706433 and 0x7f000001 are addresses to some libraries and names to others.
@@ -94,8 +100,7 @@ def check(target: Target, addresses: Sequence[Address], *, allowed: Sequence[Net
     """
     strange = [address for address in addresses if not any(is_within(address, network) for network in allowed)]
     if not all(map(is_public, strange)):
-        # The same words for whatever lies inside: they are no map of it.
-        raise TargetRefusedError("the host's address is not a public one")
+        raise TargetRefusedError(NO_PUBLIC_ADDRESS)
     if not target.is_plain and (strange or not addresses):
         raise TargetRefusedError("needs to be https on port 443")
 

@@ -47,6 +47,8 @@ _ITEMS = {
     "workers": 10,
 }
 _ITEMS |= {"types": 40, "fields": 8, "args": 2, "inputFields": 2, "enumValues": 2, "possibleTypes": 2, "interfaces": 2}
+# Digits, sign included: no number of the schema needs more, and Python refuses to read thousands.
+_LONGEST_INT = 20
 _INTROSPECTION = ("__schema", "__type")
 
 
@@ -93,6 +95,7 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
     :param variables: as they were sent.
     :raises ValidationError: says which limit.
     """
+    visit(document, _Literals())
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     measure = _Measure(fragments, variables)
     sizes = [measure.size(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)]
@@ -110,10 +113,13 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
         if found > most:
             message = f"query: the limit is {most:,} {what}, with all fragments written out"
             raise ValidationError(message, field="query", limit=most)
-    visit(document, _Strings())
 
 
-class _Strings(Visitor):
+class _Literals(Visitor):
+    def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
+        if len(node.value) > _LONGEST_INT:
+            raise ValidationError(f"query: a number may have {_LONGEST_INT} digits", field="query")
+
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
         if "\0" in node.value:
             raise ValidationError("the character U+0000 is not allowed")

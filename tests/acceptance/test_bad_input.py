@@ -51,6 +51,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "the year 1": (job(more=', "run_after": "0001-01-01T00:00:00Z"'), 400, "VALIDATION"),
     "no attempts": (job(more=', "max_attempts": 0'), 400, "VALIDATION"),
     "tag of two lines": (job(more=', "tags": ["a\\nb"]'), 400, "VALIDATION"),
+    "tag with a line's end": (job(more=', "tags": ["a\\n"]'), 400, "VALIDATION"),
     "too many tags": (job(more=f', "tags": {json.dumps(["x"] * 21)}'), 400, "VALIDATION"),
     "parent is no id": (job(more=', "depends_on": ["x"]'), 400, "VALIDATION"),
     "parent is unknown": (job(more=', "depends_on": ["01a203d5-8286-74ac-aa6c-0383f8d224f9"]'), 400, "VALIDATION"),
@@ -115,6 +116,15 @@ def test_bad_queries_are_refused(greenroom: Served, query: str) -> None:
     answer = greenroom.user("ann").get(f"/jobs?{query}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION")
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("more", [{}, {"dry_run": True}])
+def test_bad_moments_are_refused(greenroom: Served, before: str, more: dict[str, Any]) -> None:
+    """What no database can hold is no moment before which letters could have come."""
+    answer = greenroom.user("ann").post("/dead-letters/replay", json={"before": before, **more})
+
+    assert (answer.status_code, answer.json()["field"]) == (400, "before")
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "soon"])

@@ -102,6 +102,7 @@ def test_a_run_of_ten_thousand(greenroom: Served) -> None:
         ([{}, {"type": "nobody.knows"}], "jobs[1].type"),
         ([{}, {"type": ADD, "payload": {"a": "x"}}], "jobs[1].payload.a"),
         ([{"tags": ["x\ny"]}], "jobs[0].tags[0]"),
+        ([{"tags": ["x", "x\n"]}], "jobs[0].tags[1]"),
         ([], "jobs"),
     ],
 )
@@ -118,7 +119,8 @@ def test_a_wrong_run_leaves_nothing(greenroom: Served, jobs: list[dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "words", [{"name": ""}, {"name": "x" * 201}, {"on_failure": "shrug"}, {"priority": 11}, {"unknown": 1}, {"jobs": {}}]
+    "words",
+    [{"name": ""}, {"name": "x\n"}, {"name": "x" * 201}, {"on_failure": "shrug"}, {"priority": 11}, {"unknown": 1}, {"jobs": {}}],
 )
 def test_a_wrong_wish_is_refused(greenroom_on_sqlite: Served, words: dict[str, Any]) -> None:
     """What is said of the run itself is checked, too."""

@@ -60,6 +60,8 @@ def test_a_schedule_is_created_read_changed_and_deleted(greenroom: Served) -> No
         ({"cron": "every day at nine"}, "VALIDATION", "cron"),
         ({"timezone": "Mars/Phobos"}, "VALIDATION", "timezone"),
         ({"timezone": "../../etc/passwd"}, "VALIDATION", "timezone"),
+        ({"tags": ["a\n"]}, "VALIDATION", "tags[0]"),
+        ({"name": "a\n"}, "VALIDATION", "name"),
         ({"missed": "shrug"}, "VALIDATION", "missed"),
         ({"type": ADD, "payload": {"a": "x"}}, "VALIDATION", "payload.a"),
         ({"type": "nobody.knows"}, "UNKNOWN_JOB_TYPE", None),

@@ -35,6 +35,7 @@ BOMBS = {
     "deep by fragments": "{ run(id: 1) { ...f0 } } " + chain(12, "id", spread="progress {{ ...f{next} }}"),
     "deep by inline fragments": "{ run(id: 1) { " + "... on Run { progress { " * 20 + "total" + " } }" * 20 + " } }",
     "deep in the schema": TYPE,
+    "a number without end": f"{{ runs(limit: {'9' * 5000}) {{ items {{ id }} }} }}",
     "lists in the schema": "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
     "aliases": "{ " + " ".join(f"a{n}: queueStatus {{ paused }}" for n in range(21)) + " }",
     "aliases in fragments": RUN + chain(5, "a: id"),

@@ -22,6 +22,8 @@ REFUSED = (
     "https://[64:ff9b::7f00:1]/", "https://[64:ff9b:1::1]/", "https://[fe80::1]/", "https://[fe80::1%25eth0]/",
     "https://[fc00::1]/", "https://[fd00:ec2::254]/", "https://[fec0::1]/", "https://[ff02::1]/", "https://[2002:7f00:1::]/",
     "https://[2001:0:7f00:1::]/", "https://[2001:db8::1]/", "https://127.0.0.1./", "https://[::1",
+    # What is looked up would not be what was judged; names that no reader can decode.
+    "https://hooks.example./", "https://xn--/", "https://xn--a.example/", "https://xn--0000h/",
 )  # fmt: skip
 TAKEN = (
     "https://hooks.example/",

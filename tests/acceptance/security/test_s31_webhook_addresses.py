@@ -138,7 +138,7 @@ def test_a_name_that_leads_inside(sqlite_database: str, monkeypatch: pytest.Monk
         assert answer.status_code == 201
         office.complete(ann)
         (failed,) = settled(ann, answer.json()["id"], "failed")
-    assert (failed["error"], failed["response_status"]) == ("the host's address is not a public one", None)
+    assert (failed["error"], failed["response_status"]) == ("the host has no public address", None)
     assert connected == []
 
 

@@ -37,8 +37,18 @@ def test_a_name_is_pinned_to_its_public_address(monkeypatch: pytest.MonkeyPatch)
 def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """S31, S32: one private address among a name's is enough, and the words are the same for all of them."""
     resolves(monkeypatch, "93.184.216.34", address)
-    with pytest.raises(PlaceRefusedError, match="^the host's address is not a public one$"):
+    with pytest.raises(PlaceRefusedError, match="^the host has no public address$"):
         places.locate("https://example.org/site.git", NONE)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org./site.git", "git://example.org./site.git", "https://xn--a.example/site.git"]
+)
+def test_a_name_that_is_another_to_git_is_refused(url: str) -> None:
+    """S31: git would look up the name with its dot, for which the address that was checked is not pinned."""
+    for judge in (places.check, places.locate):
+        with pytest.raises(PlaceRefusedError):
+            judge(url, LOOPBACK)
 
 
 def test_an_unknown_name_may_be_known_later(monkeypatch: pytest.MonkeyPatch) -> None:
