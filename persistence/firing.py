@@ -56,7 +56,18 @@ def fire(session: Session) -> int:
         ids=many(session, [str(row.id) for row in waiting if str(row.user_id) in users.rows]),
         now=users.now,
     ).all()
-    return sum(_fire_one(session, row, users) for row in rows)
+    full: set[str] = set()
+    fired = sum(_fire_one(session, row, users, full) for row in rows if str(row.user_id) not in full)
+    if full:
+        # All that their users have waits together, so that thousands of schedules are not tried one by one.
+        run(
+            session,
+            f"UPDATE schedules SET due_at = moment_after(:now, :again) WHERE user_id {among(session, 'users')} AND {due}",
+            users=many(session, sorted(full)),
+            now=users.now,
+            again=_AGAIN_SECONDS,
+        )
+    return fired
 
 
 def job_id_of(schedule_id: str, moment: datetime) -> str:
@@ -69,7 +80,7 @@ def job_id_of(schedule_id: str, moment: datetime) -> str:
     return str(UUID(bytes=bytes(raw)))
 
 
-def _fire_one(session: Session, row: Any, users: counters.LockedUsers) -> int:
+def _fire_one(session: Session, row: Any, users: counters.LockedUsers, full: set[str]) -> int:
     now, first = as_instant(users.now), as_instant(row.next_at)
     assert now is not None  # noqa: S101 - a clock always answers
     assert first is not None  # noqa: S101 - the column is not null
@@ -87,6 +98,8 @@ def _fire_one(session: Session, row: Any, users: counters.LockedUsers) -> int:
             break
         made.append(moment)
     left = moments[len(made) :]
+    if left:
+        full.add(str(row.user_id))
     run(
         session,
         """UPDATE schedules SET next_at = :next, due_at = :due, fired = fired + :fired, missed = missed + :missed,

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from persistence import due, firing, schedules
+from persistence import admission, due, firing, schedules
 from persistence.attempts import Ending
 from persistence.database import Database, as_instant
 from persistence.database import now as database_now
@@ -126,6 +127,34 @@ def test_without_room_a_moment_waits(session: Session) -> None:
 
     assert jobs(session) == [firing.job_id_of(id_, moments[0]), job]
     assert read(session, id_).next_at == moments[1]
+
+
+def test_without_room_all_of_a_user_s_moments_wait(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many schedules a full user has, one look is enough to put them off; each fires once there is room."""
+    ann, bob = factories.user(session, tier=factories.tier(session, "one", max_active=1)), factories.user(session, "bob")
+    worker = factories.worker(session)
+    factories.submit(session, ann)
+    waiting = [made(session, ann) for _ in range(60)]
+    other = made(session, bob)
+    for id_ in (*waiting, other):
+        let_pass(session, id_, 0)
+    tried: list[str] = []
+    submit = admission.submit
+
+    def watched(session: Session, units: Sequence[admission.Unit], *, repeated: bool) -> Any:
+        tried.extend(unit.user_id for unit in units)
+        return submit(session, units, repeated=repeated)
+
+    monkeypatch.setattr(admission, "submit", watched)
+    fired = firing.fire(session) + firing.fire(session)
+    assert (fired, len(tried)) == (1, 2), "one of each user"
+    assert due.seconds_to_next(session) > 1.0
+    (first, *_) = factories.take(session, worker)
+    factories.finish(session, worker, first, Ending.COMPLETED)
+
+    run(session, "UPDATE schedules SET due_at = next_at WHERE user_id = :ann", ann=ann)
+    assert firing.fire(session) == 1
+    assert sum(read(session, id_).fired for id_ in waiting) == 1
 
 
 def test_a_paused_schedule_rests(session: Session) -> None:
