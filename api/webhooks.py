@@ -18,7 +18,6 @@ from api.wire import id_of
 from middleware import targets
 from middleware.settings import WebhookSettings
 from middleware.targets import TargetRefusedError
-from middleware.webhook_sender import resolve
 from persistence import webhook_endpoints
 from persistence.database import Database
 from persistence.errors import ValidationError
@@ -172,15 +171,13 @@ def rotate_secret(
 def _check(url: str, settings: WebhookSettings) -> None:
     """Refuse what could never be sent to.
 
-    Only what the operator has allowed beyond https on its own port is looked up here; the addresses of all others are judged when
-    they are connected to, and nobody learns from an answer what names the inside has.
+    No name is looked up here, which may take its time: what it leads to is judged when it is connected to. Where the operator has
+    allowed networks, any name may turn out to be of one of them.
     """
     try:
         target = targets.parse(url)
-        addresses = [target.address] if target.address is not None else []
-        if not addresses and not target.is_plain:
-            addresses = resolve(target.host, target.port) if settings.allow else []
-        targets.check(target, addresses, allowed=settings.allow)
+        if target.address is not None or not settings.allow:
+            targets.check(target, [] if target.address is None else [target.address], allowed=settings.allow)
     except TargetRefusedError as refusal:
         raise ValidationError(f"url: {refusal}", field="url") from None
 

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -108,9 +109,14 @@ class Courier:
         free = MOST_UNDER_WAY - len(self._under_way)
         if free <= 0:
             return
+        under_way = Counter(sending.user_id for sending in self._under_way.values())
         with self._database.read() as session:
             ids = webhook_sending.choose(
-                session, room=free, room_failing=max(0, free - MOST_FAILING), lease_seconds=self._lease_seconds
+                session,
+                room=free,
+                room_failing=max(0, free - MOST_FAILING),
+                lease_seconds=self._lease_seconds,
+                under_way=under_way,
             )
         if not ids:
             return
@@ -153,7 +159,9 @@ class Courier:
 
     def _log(self, answer: Answer) -> None:
         words = {"delivery": answer.sending.id, "endpoint": answer.sending.endpoint_id, "tries": answer.sending.tries}
-        if answer.error is None:
+        if answer.is_untried:
+            log.debug("webhook.given_back", **words, error=answer.error)
+        elif answer.error is None:
             log.debug("webhook.delivered", **words)
         elif answer.wait_seconds is None:
             log.warning("webhook.given_up", **words, error=answer.error)

@@ -99,10 +99,10 @@ def check(target: Target, addresses: Sequence[Address], *, allowed: Sequence[Net
     :raises TargetRefusedError: it may not go to one of them.
     """
     strange = [address for address in addresses if not any(is_within(address, network) for network in allowed)]
+    if not target.is_plain and (strange or not addresses):
+        raise TargetRefusedError("needs to be https on port 443" + (", or in a network that is allowed" if allowed else ""))
     if not all(map(is_public, strange)):
         raise TargetRefusedError(NO_PUBLIC_ADDRESS)
-    if not target.is_plain and (strange or not addresses):
-        raise TargetRefusedError("needs to be https on port 443")
 
 
 def is_public(address: Address) -> bool:

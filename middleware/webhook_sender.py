@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import structlog
 
 from middleware import targets
 from middleware.settings import WebhookSettings
-from middleware.targets import Address, Target, TargetRefusedError
+from middleware.targets import NO_PUBLIC_ADDRESS, Address, Target, TargetRefusedError
 from persistence.webhook_sending import Answer, Sending
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 MOST_REPLY_BYTES = 64 * 1024
 
-_MOST_LOOKUPS = 32
+# Names whose servers are silent hold their permits for long: one user's take a few, and those that have failed half of all.
+_MOST_LOOKUPS = 64
+_MOST_LOOKUPS_FAILING = _MOST_LOOKUPS // 2
+_MOST_LOOKUPS_OF_USER = 4
+_PERMIT_SECONDS = 5.0
 _MOST_ADDRESSES = 3
 _PARTING_SECONDS = 2.0
 _SKIM_SECONDS = 1.0
@@ -52,6 +57,8 @@ class WebhookSender:
         )
         self._loop = asyncio.new_event_loop()
         self._lookups = asyncio.Semaphore(_MOST_LOOKUPS)
+        self._lookups_failing = asyncio.Semaphore(_MOST_LOOKUPS_FAILING)
+        self._lookups_of: WeakValueDictionary[tuple[str, bool], asyncio.Semaphore] = WeakValueDictionary()
         self._thread = threading.Thread(target=self._run, name="greenroom-webhook-sender", daemon=True)
         self._thread.start()
 
@@ -75,8 +82,13 @@ class WebhookSender:
     async def _send(self, sending: Sending) -> None:
         status, error = None, None
         try:
+            target = targets.parse(sending.url)
+            permits = await self._permits(sending) if target.address is None else []
+            if permits is None:
+                self._on_answer(Answer(sending, None, "no name could be looked up yet", is_untried=True))
+                return
             async with asyncio.timeout(self._settings.time_limit_seconds):
-                response = await self._post(sending)
+                response = await self._post(sending, target, permits)
             status = response.status_code
             await _skim(response)
         except TimeoutError:
@@ -103,11 +115,13 @@ class WebhookSender:
         wait = waits[sending.tries - 1] * (1 - random.uniform(0, _JITTER))  # noqa: S311 - only spreads the load
         return Answer(sending, status, error, wait_seconds=wait)
 
-    async def _post(self, sending: Sending) -> "httpx.Response":
+    async def _post(self, sending: Sending, target: Target, permits: "list[asyncio.Semaphore]") -> "httpx.Response":
         import httpx
 
-        target = targets.parse(sending.url)
-        addresses = await self._addresses(target)
+        addresses = [target.address] if target.address is not None else await self._look_up(target.host, target.port, permits)
+        if not addresses:
+            targets.check(target, [], allowed=self._settings.allow)
+            raise TargetRefusedError(NO_PUBLIC_ADDRESS)
         targets.check(target, addresses, allowed=self._settings.allow)
         *first, last = [_request(target, address, sending, self._settings) for address in addresses[:_MOST_ADDRESSES]]
         for request in first:
@@ -115,21 +129,32 @@ class WebhookSender:
                 return await self._transport.handle_async_request(request)
         return await self._transport.handle_async_request(last)
 
-    async def _addresses(self, target: Target) -> list[Address]:
-        if target.address is not None:
-            return [target.address]
-        found = await self._look_up(target.host, target.port)
-        if not found:
-            raise TargetRefusedError("the host's name is not known")
-        return found
+    async def _permits(self, sending: Sending) -> "list[asyncio.Semaphore] | None":
+        """Wait for what a look-up needs, its user's share first; None when it cannot be had for now."""
+        key = sending.user_id, sending.is_failing
+        of_user = self._lookups_of.setdefault(key, asyncio.Semaphore(_MOST_LOOKUPS_OF_USER))
+        had: list[asyncio.Semaphore] = []
+        try:
+            async with asyncio.timeout(_PERMIT_SECONDS):
+                for permit in (of_user, *([self._lookups_failing] if sending.is_failing else []), self._lookups):
+                    await permit.acquire()
+                    had.append(permit)
+        except TimeoutError:
+            for permit in had:
+                permit.release()
+            return None
+        return had
 
-    async def _look_up(self, host: str, port: int) -> list[Address]:
-        """Resolve a name in a thread of its own: a pool's threads would have to be waited for when the process ends."""
-        await self._lookups.acquire()  # until the thread has ended, which may be long after everybody has stopped waiting
+    async def _look_up(self, host: str, port: int, permits: "list[asyncio.Semaphore]") -> list[Address]:
+        """Resolve a name in a thread of its own: a pool's threads would have to be waited for when the process ends.
+
+        :param permits: given back when the thread has ended, which may be long after everybody has stopped waiting.
+        """
         answer: asyncio.Future[list[Address]] = self._loop.create_future()
 
         def done(found: list[Address]) -> None:
-            self._lookups.release()
+            for permit in permits:
+                permit.release()
             if not answer.done():
                 answer.set_result(found)
 

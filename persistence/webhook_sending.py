@@ -1,6 +1,7 @@
 """Sending webhooks: which deliveries are due, who has them in hand, and what came of each try."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,18 +17,23 @@ from persistence.webhook_deliveries import PENDING, DeliveryStatus
 
 # A receiver whose last try failed is asked one thing at a time.
 MOST_AT_ONCE = 4
+# Of one process: however many endpoints a user has, the others' turn comes.
+MOST_OF_USER = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A delivery that this process is to send now.
 
+    :param is_failing: whether the last try at its endpoint failed.
     :param secrets: to sign with, the newest first.
     :param at: the moment of the claim.
     """
 
     id: str
     endpoint_id: str
+    user_id: str
+    is_failing: bool
     claim_no: int
     tries: int
     url: str = field(repr=False)  # it may hold a secret of its owner's
@@ -44,6 +50,7 @@ class Answer:
     :param error: why it does not count as delivered; None when it does.
     :param wait_seconds: until the next try; None when there is none.
     :param gone: the reason to send nothing there any more; None otherwise.
+    :param is_untried: it was not begun, and is given back.
     """
 
     sending: Sending
@@ -51,13 +58,17 @@ class Answer:
     error: str | None
     wait_seconds: float | None = None
     gone: str | None = None
+    is_untried: bool = False
 
 
-def choose(session: Session, *, room: int, room_failing: int, lease_seconds: float) -> list[str]:
+def choose(
+    session: Session, *, room: int, room_failing: int, lease_seconds: float, under_way: Mapping[str, int] | None = None
+) -> list[str]:
     """Choose deliveries that are due, writing nothing: of each endpoint a few, and those that answer before those that fail.
 
     :param room: the most of all.
     :param room_failing: the most for endpoints whose last try failed.
+    :param under_way: how many of each user this process is sending.
     """
     now = database_now(session)
     lanes = run(
@@ -69,7 +80,7 @@ def choose(session: Session, *, room: int, room_failing: int, lease_seconds: flo
             UNION ALL
             SELECT (SELECT d.endpoint_id FROM webhook_deliveries d WHERE d.{PENDING} AND d.endpoint_id > lanes.id
                 ORDER BY d.endpoint_id LIMIT 1) FROM lanes WHERE lanes.id IS NOT NULL)
-        SELECT e.id, e.failures, first.next_at, (SELECT count(*) FROM webhook_deliveries s WHERE s.endpoint_id = e.id
+        SELECT e.id, e.user_id, e.failures, first.next_at, (SELECT count(*) FROM webhook_deliveries s WHERE s.endpoint_id = e.id
             AND s.{PENDING} AND s.next_at > :now AND s.next_at <= moment_after(:now, :lease)
             AND s.sending_until > :now) AS sending
         FROM lanes JOIN webhook_endpoints e ON e.id = lanes.id JOIN users u ON u.id = e.user_id
@@ -81,8 +92,9 @@ def choose(session: Session, *, room: int, room_failing: int, lease_seconds: flo
         lease=lease_seconds,
     ).all()
     chosen: list[str] = []
+    of_user = Counter(under_way or {})
     for lane in lanes:
-        left = room - len(chosen)
+        left = min(room - len(chosen), MOST_OF_USER - of_user[str(lane.user_id)])
         most = min(left, MOST_AT_ONCE - lane.sending) if not lane.failures else min(left, room_failing, 1 - lane.sending)
         if most <= 0:
             continue
@@ -95,6 +107,7 @@ def choose(session: Session, *, room: int, room_failing: int, lease_seconds: flo
             most=most,
         ).all()
         chosen += [str(row.id) for row in rows]
+        of_user[str(lane.user_id)] += len(rows)
         if lane.failures:
             room_failing -= len(rows)
     return chosen
@@ -109,7 +122,8 @@ def claim(session: Session, *, ids: Sequence[str], lease_seconds: float) -> list
     skip = "" if session.get_bind().dialect.name == "sqlite" else "FOR UPDATE OF d SKIP LOCKED"
     due = run(
         session,
-        f"""SELECT d.id, d.endpoint_id, e.url, e.secret, e.old_secret, e.old_secret_until > :now AS is_rotating
+        f"""SELECT d.id, d.endpoint_id, e.user_id, e.failures, e.url, e.secret, e.old_secret,
+            e.old_secret_until > :now AS is_rotating
         FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
         WHERE d.id {among(session, "ids")} AND d.{PENDING} AND d.next_at <= :now
         AND e.disabled_at IS NULL AND e.deleted_at IS NULL ORDER BY d.id {skip}""",
@@ -133,7 +147,18 @@ def claim(session: Session, *, ids: Sequence[str], lease_seconds: float) -> list
         endpoint = endpoints[str(row.id)]
         keys = (endpoint.secret, endpoint.old_secret) if endpoint.is_rotating else (endpoint.secret,)
         sendings.append(
-            Sending(str(row.id), str(endpoint.endpoint_id), row.claim_no, row.tries, endpoint.url, row.body, keys, moment)
+            Sending(
+                id=str(row.id),
+                endpoint_id=str(endpoint.endpoint_id),
+                user_id=str(endpoint.user_id),
+                is_failing=endpoint.failures > 0,
+                claim_no=row.claim_no,
+                tries=row.tries,
+                url=endpoint.url,
+                body=row.body,
+                secrets=keys,
+                at=moment,
+            )
         )
     return sendings
 
@@ -141,7 +166,9 @@ def claim(session: Session, *, ids: Sequence[str], lease_seconds: float) -> list
 def record(session: Session, answers: Sequence[Answer]) -> None:
     """Write what came of tries; what somebody else has taken in hand since, or was written already, counts for nothing."""
     now = database_now(session)
-    counted = [answer for answer in sorted(answers, key=lambda answer: answer.sending.id) if _note(session, answer, now)]
+    release(session, [answer.sending for answer in answers if answer.is_untried])
+    tried = sorted((answer for answer in answers if not answer.is_untried), key=lambda answer: answer.sending.id)
+    counted = [answer for answer in tried if _note(session, answer, now)]
     for answer in sorted(counted, key=lambda answer: answer.sending.endpoint_id):
         _judge(session, answer, now)
 

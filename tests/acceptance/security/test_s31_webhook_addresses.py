@@ -1,6 +1,7 @@
 """S31 and S32: every address of a name is checked when it is sent to, and the checked address is the one that is connected to."""
 
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from middleware import webhook_sender
 from persistence import users, webhook_endpoints
-from tests.acceptance.post import Post, post, settled
+from tests import waiting
+from tests.acceptance.post import PATIENCE_SECONDS, Post, post, register, settled
 from tests.receiver import Receiver
 
 NAME = "hooks.example"
@@ -140,6 +142,54 @@ def test_a_name_that_leads_inside(sqlite_database: str, monkeypatch: pytest.Monk
         (failed,) = settled(ann, answer.json()["id"], "failed")
     assert (failed["error"], failed["response_status"]) == ("the host has no public address", None)
     assert connected == []
+
+
+def test_an_allowed_network_allows_no_other(office: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where networks are allowed, a name on plain http is looked up with each try, and refused in words that are no map."""
+    ann = office.greenroom.user("ann")
+    said = []
+    for addresses in (["10.1.2.3"], ["93.184.215.14"], []):
+        names(monkeypatch, addresses)
+        endpoint = register(ann, f"http://{NAME}:8080/")["id"]
+        office.complete(ann)
+        said += [one["error"] for one in settled(ann, endpoint, "failed")]
+        assert ann.delete(f"/webhooks/{endpoint}").status_code == 204
+    assert set(said) == {"needs to be https on port 443, or in a network that is allowed"}
+    assert len(said) == 3
+
+
+def test_silent_names_hold_up_nobody_else(sqlite_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While names of two users are looked up for ever, another user's webhooks are sent at their first try."""
+    go_on, asked = threading.Event(), []
+
+    def resolve(host: str, port: int) -> list[Any]:
+        if host == NAME:
+            return [ip_address("127.0.0.1")]
+        asked.append(host)
+        go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(webhook_sender, "resolve", resolve)
+    receiver = Receiver()
+    try:
+        with post(sqlite_database, backoff_seconds=(0.0,) * 50) as office:
+            for name in ("bob", "cid"):
+                bad = office.greenroom.user(name)
+                for number in range(20):
+                    register(bad, f"http://{name}{number}.example:8080/")
+                office.complete(bad, 4)
+            waiting.until(lambda: len(asked) >= 8, "eight look-ups", seconds=PATIENCE_SECONDS)
+            ann = office.greenroom.user("ann")
+            endpoint = register(ann, f"http://{NAME}:{receiver.port}/")["id"]
+            for count in range(1, 6):
+                office.complete(ann)
+                sent = settled(ann, endpoint, "delivered", count=count)
+            assert [one["attempts"] for one in sent] == [1] * 5
+            assert len(asked) <= 2 * 2 * 4  # of each user four that have not failed the last time, and four that have
+            go_on.set()
+    finally:
+        go_on.set()
+        receiver.close()
 
 
 def register_name(office: Post, url: str) -> str:
