@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.limits import BULK_BYTES, SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.run_schemas import ProgressByOut, RunIn, RunOut, counts_out, run_out
 from api.run_submissions import unit_of
@@ -71,7 +71,7 @@ def start_run(
 def list_runs(
     caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[RunOut]:
-    """List runs, newest first."""
+    """List runs, newest first; a page of large configs may end before its limit."""
     return newest(caller, database, limit=limit, cursor=cursor)
 
 
@@ -96,7 +96,7 @@ def read_run_progress(
 def read_run_tasks(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT
 ) -> Page[JobOut]:
-    """List the jobs of a run that finished last, the last one first."""
+    """List the jobs of a run that finished last, the last one first; of large jobs there may be fewer than the limit."""
     return Page(last_finished(id, caller, database, limit=limit), None)
 
 
@@ -143,14 +143,14 @@ def cancel_run(
 
 
 def newest(caller: Caller, database: Database, *, limit: int, cursor: str | None) -> Page[RunOut]:
-    """List the caller's runs from a cursor on, newest first.
+    """List the caller's runs from a cursor on, newest first; a page of large configs may end before its limit.
 
     :raises ValidationError: the cursor is not one of this list.
     """
     before = after(cursor, caller)
     with database.read() as session:
-        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
-    return page(found, limit=limit, caller=caller, key=lambda run: run.id, item=run_out)
+        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit)
+    return piece(found, caller=caller, item=run_out)
 
 
 def read(id: str, caller: Caller, database: Database) -> RunOut:
@@ -164,7 +164,7 @@ def read(id: str, caller: Caller, database: Database) -> RunOut:
 
 
 def last_finished(id: str, caller: Caller, database: Database, *, limit: int) -> list[JobOut]:
-    """List the jobs of a run that finished last, the last one first.
+    """List the jobs of a run that finished last, the last one first; of large jobs there may be fewer than the limit.
 
     :raises NotFoundError: the caller has no such run.
     """

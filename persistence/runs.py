@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, literal_column, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -14,6 +15,7 @@ from persistence.columns import Id
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import Job
+from persistence.pages import Piece, bytes_of, fitting, newest
 from persistence.statements import run
 from persistence.states import FINAL, Status
 
@@ -158,18 +160,14 @@ def cancelled(session: Session, ids: Collection[str]) -> set[str]:
     return {str(row.id) for row in rows}
 
 
-def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Sequence[Run]:
-    """List runs, newest first.
+def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Piece[Run]:
+    """List runs, newest first; a page of large configs ends before its limit.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(Run).where(col(Run.deleted_at).is_(None)).order_by(col(Run.id).desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(Run.user_id == user_id)
-    if before is not None:
-        statement = statement.where(col(Run.id) < before)
-    return session.scalars(statement).all()
+    size = bytes_of(session, "runs.config")
+    return newest(session, Run, col(Run.deleted_at).is_(None), size=size, user_id=user_id, before=before, limit=limit)
 
 
 def by_tag(
@@ -211,11 +209,12 @@ def percent(counts: Mapping[str, int]) -> float:
 
 
 def last_finished(session: Session, *, run_id: str, limit: int) -> list[str]:
-    """List the ids of the jobs of a run that finished last, the last one first."""
-    statement = (
-        select(Job.id)
+    """List the ids of the jobs of a run that finished last, the last one first; of large jobs fewer, as many as fit on a page."""
+    size = bytes_of(session, "jobs.payload", "jobs.result", "jobs.error")
+    statement: Any = (
+        select(Job.id, literal_column(size).label("size"))
         .where(Job.run_id == run_id, col(Job.finished_at).is_not(None))
         .order_by(col(Job.finished_at).desc(), col(Job.id).desc())
         .limit(limit)
     )
-    return list(session.scalars(statement))
+    return fitting(session.exec(statement).all(), limit)[0]
