@@ -146,7 +146,7 @@ def test_lists_show_the_newest_first_by_each_filter(session: Session, *, admin: 
 def test_a_page_is_bounded_in_bytes(session: Session) -> None:
     """A page of large jobs ends early, is never empty, and says that there are more."""
     ann = factories.user(session)
-    large = '"' + "x" * (PAGE_BYTES // 2) + '"'
+    large = '"' + "é" * (PAGE_BYTES // 4) + '"'
     jobs = factories.submit(session, ann, *factories.submissions(3, payload=large))
 
     shown, more = job_lists.ids(session, user_id=ann, filters=Filters(), before=None, limit=50)
