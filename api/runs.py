@@ -24,7 +24,7 @@ from persistence.wakeup import Notifier
 
 log = structlog.get_logger(__name__)
 
-_MODEL = "model"
+MODEL = "model"
 By = Annotated[
     str | None,
     QueryParameter(
@@ -86,10 +86,7 @@ def read_run_progress(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], by: By = None
 ) -> ProgressByOut:
     """Count a run's jobs in all and by tag."""
-    run_id = id_of(id)
-    with database.read() as session:
-        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
-    return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
+    return progress(id, caller, database, by=by)
 
 
 @get("/runs/{id:str}/tasks", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
@@ -160,7 +157,19 @@ def read(id: str, caller: Caller, database: Database) -> RunOut:
     """
     run_id = id_of(id)
     with database.read() as session:
-        return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=_MODEL))
+        return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=MODEL))
+
+
+def progress(id: str, caller: Caller, database: Database, *, by: str | None) -> ProgressByOut:
+    """Count a run's jobs in all and by tag, and read nothing else of it.
+
+    :param by: count by the values of tags of the form `KEY:VALUE`; None counts whole tags.
+    :raises NotFoundError: the caller has no such run.
+    """
+    run_id = id_of(id)
+    with database.read() as session:
+        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
+    return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
 
 
 def last_finished(id: str, caller: Caller, database: Database, *, limit: int) -> list[JobOut]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, literal_column, text
+from sqlalchemy.orm import defer
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -173,7 +174,7 @@ def listed(session: Session, *, user_id: str | None, before: str | None, limit: 
 def by_tag(
     session: Session, *, run_id: str, user_id: str | None = None, key: str | None = None
 ) -> tuple[Run, dict[str, dict[str, int]]]:
-    """Read a run and count its jobs by tag and status, both as they stand at one moment.
+    """Read a run and count its jobs by tag and status, both as they stand at one moment; its config is read when it is asked for.
 
     :param user_id: whose run it must be; None for anybody's.
     :param key: count only tags of the form `KEY:VALUE`, by their values; None counts whole tags.
@@ -184,6 +185,8 @@ def by_tag(
         belongs &= col(RunGroup.tags).contains(f"{key}:", autoescape=True)
     # One statement, for two would see two moments.
     statement = select(Run, RunGroup).outerjoin(RunGroup, belongs).where(Run.id == run_id, col(Run.deleted_at).is_(None))
+    # Each group's row has the whole run: thousands of groups would bring as many copies of a config, which never changes.
+    statement = statement.options(defer(Run.config))  # type: ignore[arg-type]
     if user_id is not None:
         statement = statement.where(Run.user_id == user_id)
     rows: Sequence[tuple[Run, RunGroup | None]] = session.exec(statement, execution_options={"populate_existing": True}).all()
