@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.limits import SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.submissions import check_moment, payload_of
 from api.wire import ErrorOut, JobOut, Moment, error_out, id_of, job_out, raw
@@ -77,13 +77,13 @@ def list_dead_letters(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[DeadLetterOut]:
-    """List dead letters, newest first."""
+    """List dead letters, newest first; a page of large ones may end before its limit."""
     before = after(cursor, caller)
     with database.read() as session:
         letters = dead_letters.listed(
-            session, user_id=caller.sees, type=kind, fingerprint=fingerprint, before=before, limit=limit + 1
+            session, user_id=caller.sees, type=kind, fingerprint=fingerprint, before=before, limit=limit
         )
-    return page(letters, limit=limit, caller=caller, key=lambda letter: letter.id, item=_seen)
+    return piece(letters, caller=caller, item=_seen)
 
 
 @get("/dead-letters/{id:str}", sync_to_thread=True, tags=["dead letters"], responses=specs(HTTPStatus.NOT_FOUND))

@@ -11,6 +11,7 @@ from litestar.params import QueryParameter
 from api.dependencies import Caller
 from persistence.errors import ValidationError
 from persistence.ids import is_id
+from persistence.pages import Piece
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -62,6 +63,14 @@ def page(rows: Sequence[Row], *, limit: int, caller: Caller, key: Callable[[Row]
     if len(rows) > limit:
         cursor = cursor_after(key(shown[-1]), caller)
     return Page([item(row) for row in shown], cursor)
+
+
+def piece(rows: Piece[Row], *, caller: Caller, item: Callable[[Row], Any]) -> Page[Any]:
+    """Make a page from rows that are chosen by their sizes, too.
+
+    :param item: what the caller sees of a row.
+    """
+    return Page([item(row) for row in rows], None if rows.ends_at is None else cursor_after(rows.ends_at, caller))
 
 
 def cursor_after(key: str, caller: Caller) -> str:

@@ -16,7 +16,7 @@ from actors.plans.jobs import Goals, Title
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.limits import BODY_BYTES, SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.wire import PREFIX, ErrorOut, ProgressOut, error_out, id_of
 from persistence import admission, cancellation, plans
@@ -134,11 +134,11 @@ def create_plan(
 def list_plans(
     caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[PlanOut]:
-    """List plans with their tasks, newest first."""
+    """List plans with their tasks, newest first; a page of large plans may end before its limit."""
     before = after(cursor, caller)
     with database.read() as session:
-        views = plans.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
-    return page(views, limit=limit, caller=caller, key=lambda view: view.plan.id, item=_seen)
+        views = plans.listed(session, user_id=caller.sees, before=before, limit=limit)
+    return piece(views, caller=caller, item=_seen)
 
 
 @get("/plans/{id:str}", sync_to_thread=True, tags=["plans"], responses=specs(HTTPStatus.NOT_FOUND))

@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.limits import BULK_BYTES, SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.run_schemas import ProgressByOut, RunIn, RunOut, counts_out, run_out
 from api.run_submissions import unit_of
@@ -24,7 +24,7 @@ from persistence.wakeup import Notifier
 
 log = structlog.get_logger(__name__)
 
-_MODEL = "model"
+MODEL = "model"
 By = Annotated[
     str | None,
     QueryParameter(
@@ -71,7 +71,7 @@ def start_run(
 def list_runs(
     caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[RunOut]:
-    """List runs, newest first."""
+    """List runs, newest first; a page of large configs may end before its limit."""
     return newest(caller, database, limit=limit, cursor=cursor)
 
 
@@ -86,17 +86,14 @@ def read_run_progress(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], by: By = None
 ) -> ProgressByOut:
     """Count a run's jobs in all and by tag."""
-    run_id = id_of(id)
-    with database.read() as session:
-        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
-    return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
+    return progress(id, caller, database, by=by)
 
 
 @get("/runs/{id:str}/tasks", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
 def read_run_tasks(
     id: FromPath[str], caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT
 ) -> Page[JobOut]:
-    """List the jobs of a run that finished last, the last one first."""
+    """List the jobs of a run that finished last, the last one first; of large jobs there may be fewer than the limit."""
     return Page(last_finished(id, caller, database, limit=limit), None)
 
 
@@ -143,14 +140,14 @@ def cancel_run(
 
 
 def newest(caller: Caller, database: Database, *, limit: int, cursor: str | None) -> Page[RunOut]:
-    """List the caller's runs from a cursor on, newest first.
+    """List the caller's runs from a cursor on, newest first; a page of large configs may end before its limit.
 
     :raises ValidationError: the cursor is not one of this list.
     """
     before = after(cursor, caller)
     with database.read() as session:
-        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
-    return page(found, limit=limit, caller=caller, key=lambda run: run.id, item=run_out)
+        found = runs.listed(session, user_id=caller.sees, before=before, limit=limit)
+    return piece(found, caller=caller, item=run_out)
 
 
 def read(id: str, caller: Caller, database: Database) -> RunOut:
@@ -160,11 +157,23 @@ def read(id: str, caller: Caller, database: Database) -> RunOut:
     """
     run_id = id_of(id)
     with database.read() as session:
-        return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=_MODEL))
+        return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=MODEL))
+
+
+def progress(id: str, caller: Caller, database: Database, *, by: str | None) -> ProgressByOut:
+    """Count a run's jobs in all and by tag, and read nothing else of it.
+
+    :param by: count by the values of tags of the form `KEY:VALUE`; None counts whole tags.
+    :raises NotFoundError: the caller has no such run.
+    """
+    run_id = id_of(id)
+    with database.read() as session:
+        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
+    return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
 
 
 def last_finished(id: str, caller: Caller, database: Database, *, limit: int) -> list[JobOut]:
-    """List the jobs of a run that finished last, the last one first.
+    """List the jobs of a run that finished last, the last one first; of large jobs there may be fewer than the limit.
 
     :raises NotFoundError: the caller has no such run.
     """

@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.limits import BODY_BYTES, SubmitRates
-from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.run_schemas import rank
 from api.submissions import payload_of
@@ -136,11 +136,11 @@ def create_schedule(
 def list_schedules(
     caller: NamedDependency[Caller], database: NamedDependency[Database], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ScheduleOut]:
-    """List schedules, newest first."""
+    """List schedules, newest first; a page of large payloads may end before its limit."""
     before = after(cursor, caller)
     with database.read() as session:
-        found = schedules.listed(session, user_id=caller.sees, before=before, limit=limit + 1)
-    return page(found, limit=limit, caller=caller, key=lambda schedule: schedule.id, item=_seen)
+        found = schedules.listed(session, user_id=caller.sees, before=before, limit=limit)
+    return piece(found, caller=caller, item=_seen)
 
 
 @get("/schedules/{id:str}", sync_to_thread=True, tags=["schedules"], responses=specs(HTTPStatus.NOT_FOUND))

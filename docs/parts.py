@@ -191,7 +191,7 @@ def graphql_schema() -> str:
 
 def graphql_limits() -> str:
     """Tabulate the limits of a document."""
-    from api.graphql import endpoint, limits
+    from api.graphql import budget, endpoint, limits
 
     rows = {
         "bytes of the body": endpoint.DOCUMENT_BYTES,
@@ -202,6 +202,7 @@ def graphql_limits() -> str:
         "levels below `__schema` or `__type`": limits.DEEPEST_SCHEMA,
         "cost": limits.MOST_COST,
         "cost of what is below `__schema` or `__type`": limits.MOST_SCHEMA_COST,
+        "bytes of payloads, results and configs": budget.MOST_BYTES,
     }
     return table(["what", "at most"], [[what, f"{most:,}"] for what, most in rows.items()])
 

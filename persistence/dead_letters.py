@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, Text, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -14,6 +14,7 @@ from persistence.columns import Id
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
+from persistence.pages import Piece, bytes_of, newest
 from persistence.statements import run
 
 if TYPE_CHECKING:
@@ -100,23 +101,19 @@ def listed(
     fingerprint: str | None = None,
     before: str | None = None,
     limit: int,
-) -> Sequence[DeadLetter]:
-    """List dead letters, newest first.
+) -> Piece[DeadLetter]:
+    """List dead letters, newest first; a page of large ones ends before its limit.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(DeadLetter).where(col(DeadLetter.deleted_at).is_(None))
-    statement = statement.order_by(col(DeadLetter.id).desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(DeadLetter.user_id == user_id)
+    conditions: list[ColumnElement[bool]] = [col(DeadLetter.deleted_at).is_(None)]
     if type is not None:
-        statement = statement.where(DeadLetter.type == type)
+        conditions.append(col(DeadLetter.type) == type)
     if fingerprint is not None:
-        statement = statement.where(DeadLetter.fingerprint == fingerprint)
-    if before is not None:
-        statement = statement.where(col(DeadLetter.id) < before)
-    return session.scalars(statement).all()
+        conditions.append(col(DeadLetter.fingerprint) == fingerprint)
+    size = bytes_of(session, "dead_letters.payload", "dead_letters.error", "dead_letters.traceback")
+    return newest(session, DeadLetter, *conditions, size=size, user_id=user_id, before=before, limit=limit)
 
 
 def delete(session: Session, *, letter_id: str, user_id: str | None) -> None:

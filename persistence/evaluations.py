@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Index
+from sqlalchemy.orm import defer
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -71,12 +72,13 @@ def get(session: Session, *, definition_id: str, user_id: str | None) -> Definit
 
 
 def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Sequence[Definition]:
-    """List definitions, newest first.
+    """List definitions, newest first, without their scenarios.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(Definition).order_by(col(Definition.id).desc()).limit(limit)
+    statement = select(Definition).options(defer(Definition.scenarios, raiseload=True))  # type: ignore[arg-type]
+    statement = statement.order_by(col(Definition.id).desc()).limit(limit)
     if user_id is not None:
         statement = statement.where(Definition.user_id == user_id)
     if before is not None:

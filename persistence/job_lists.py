@@ -1,16 +1,13 @@
 """Job lists: which jobs a page shows, newest first, each filter answered from an index."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlmodel import Session
 
+from persistence.pages import bytes_of, fitting
 from persistence.statements import run
 from persistence.states import Status
-
-# A page ends early rather than hold more than this of payloads and results; it is never empty for that.
-PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class Filters:
 
 
 def ids(session: Session, *, user_id: str | None, filters: Filters, before: str | None, limit: int) -> tuple[list[str], bool]:
-    """List the ids of a page of jobs, newest first.
+    """List the ids of a page of jobs, newest first; a page of large jobs ends before its limit.
 
     :param user_id: whose jobs; None for everybody's.
     :param before: the last id of the page before.
@@ -49,22 +46,11 @@ def ids(session: Session, *, user_id: str | None, filters: Filters, before: str 
         source = _of_everybody(session, _of_user(filters, before, owner="u.id"))
     rows = run(
         session,
-        f"""SELECT j.id, length(j.payload) + coalesce(length(j.result), 0) AS size FROM jobs j
+        f"""SELECT j.id, {bytes_of(session, "j.payload", "j.result", "j.error")} AS size FROM jobs j
         JOIN ({source}) page ON page.id = j.id ORDER BY j.id DESC""",
         **parameters,
     ).all()
-    return _within(rows, limit)
-
-
-def _within(rows: Sequence[Any], limit: int) -> tuple[list[str], bool]:
-    shown: list[str] = []
-    room = PAGE_BYTES
-    for row in rows[:limit]:
-        room -= row.size
-        if shown and room < 0:
-            break
-        shown.append(str(row.id))
-    return shown, len(shown) < len(rows)
+    return fitting(rows, limit)
 
 
 def _of_user(filters: Filters, before: str | None, *, owner: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Text
+from sqlalchemy.orm import load_only
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -16,6 +17,7 @@ from persistence.columns import Id
 from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.jobs import Job
+from persistence.pages import Piece, bytes_of, newest
 from persistence.statements import run
 from persistence.states import FINAL
 
@@ -116,18 +118,17 @@ def get(session: Session, *, plan_id: str, user_id: str | None) -> PlanView:
     return _viewed(session, [found])[0]
 
 
-def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> list[PlanView]:
-    """List plans, newest first.
+def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Piece[PlanView]:
+    """List plans, newest first; a page of large goals and tasks ends before its limit.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(Plan).order_by(col(Plan.id).desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(Plan.user_id == user_id)
-    if before is not None:
-        statement = statement.where(col(Plan.id) < before)
-    return _viewed(session, session.scalars(statement).all())
+    of_tasks = bytes_of(session, "t.title", "t.details", "t.follows")
+    size = f"""{bytes_of(session, "plans.goals")}
+        + (SELECT coalesce(sum({of_tasks}), 0) FROM plan_tasks t WHERE t.plan_id = plans.id)"""
+    found = newest(session, Plan, size=size, user_id=user_id, before=before, limit=limit)
+    return Piece(_viewed(session, found), ends_at=found.ends_at)
 
 
 def approve(session: Session, *, plan_id: str, user_id: str, job_id: str, instead_of: str | None) -> bool:
@@ -221,7 +222,8 @@ def _viewed(session: Session, plans: Sequence[Plan]) -> list[PlanView]:
     ids = [plan.id for plan in plans]
     for task in session.scalars(select(PlanTask).where(col(PlanTask.plan_id).in_(ids)).order_by(col(PlanTask.number))):
         tasks[task.plan_id].append(task)
-    jobs = {
-        job.id: job for job in session.scalars(select(Job).where(col(Job.id).in_([plan.job_id for plan in plans if plan.job_id])))
-    }
+    # A job's payload has the goals once more, and its result the tasks.
+    statement = select(Job).options(load_only(Job.status, Job.error, raiseload=True))  # type: ignore[arg-type]
+    made = session.scalars(statement.where(col(Job.id).in_([plan.job_id for plan in plans if plan.job_id])))
+    jobs = {job.id: job for job in made}
     return [PlanView(plan, tasks[plan.id], jobs.get(plan.job_id or "")) for plan in plans]

@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, literal_column, text
+from sqlalchemy.orm import defer
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
@@ -14,6 +16,7 @@ from persistence.columns import Id
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import Job
+from persistence.pages import Piece, bytes_of, fitting, newest
 from persistence.statements import run
 from persistence.states import FINAL, Status
 
@@ -158,24 +161,20 @@ def cancelled(session: Session, ids: Collection[str]) -> set[str]:
     return {str(row.id) for row in rows}
 
 
-def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Sequence[Run]:
-    """List runs, newest first.
+def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Piece[Run]:
+    """List runs, newest first; a page of large configs ends before its limit.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(Run).where(col(Run.deleted_at).is_(None)).order_by(col(Run.id).desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(Run.user_id == user_id)
-    if before is not None:
-        statement = statement.where(col(Run.id) < before)
-    return session.scalars(statement).all()
+    size = bytes_of(session, "runs.config")
+    return newest(session, Run, col(Run.deleted_at).is_(None), size=size, user_id=user_id, before=before, limit=limit)
 
 
 def by_tag(
     session: Session, *, run_id: str, user_id: str | None = None, key: str | None = None
 ) -> tuple[Run, dict[str, dict[str, int]]]:
-    """Read a run and count its jobs by tag and status, both as they stand at one moment.
+    """Read a run and count its jobs by tag and status, both as they stand at one moment; its config is read when it is asked for.
 
     :param user_id: whose run it must be; None for anybody's.
     :param key: count only tags of the form `KEY:VALUE`, by their values; None counts whole tags.
@@ -186,6 +185,8 @@ def by_tag(
         belongs &= col(RunGroup.tags).contains(f"{key}:", autoescape=True)
     # One statement, for two would see two moments.
     statement = select(Run, RunGroup).outerjoin(RunGroup, belongs).where(Run.id == run_id, col(Run.deleted_at).is_(None))
+    # Each group's row has the whole run: thousands of groups would bring as many copies of a config, which never changes.
+    statement = statement.options(defer(Run.config))  # type: ignore[arg-type]
     if user_id is not None:
         statement = statement.where(Run.user_id == user_id)
     rows: Sequence[tuple[Run, RunGroup | None]] = session.exec(statement, execution_options={"populate_existing": True}).all()
@@ -211,11 +212,12 @@ def percent(counts: Mapping[str, int]) -> float:
 
 
 def last_finished(session: Session, *, run_id: str, limit: int) -> list[str]:
-    """List the ids of the jobs of a run that finished last, the last one first."""
-    statement = (
-        select(Job.id)
+    """List the ids of the jobs of a run that finished last, the last one first; of large jobs fewer, as many as fit on a page."""
+    size = bytes_of(session, "jobs.payload", "jobs.result", "jobs.error")
+    statement: Any = (
+        select(Job.id, literal_column(size).label("size"))
         .where(Job.run_id == run_id, col(Job.finished_at).is_not(None))
         .order_by(col(Job.finished_at).desc(), col(Job.id).desc())
         .limit(limit)
     )
-    return list(session.scalars(statement))
+    return fitting(session.exec(statement).all(), limit)[0]

@@ -1,12 +1,11 @@
 """Schedules: which jobs begin at which moments of a calendar, again and again."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Column, Index, Text, text
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, SQLModel, select
 
 from persistence import tables
 from persistence.database import as_instant
@@ -14,6 +13,7 @@ from persistence.database import now as database_now
 from persistence.errors import NotFoundError
 from persistence.jobs import DEFAULT_PRIORITY
 from persistence.moments import next_moment
+from persistence.pages import Piece, bytes_of, newest
 from persistence.statements import run
 
 # What is looked at when its moment has come; the words must be those of the statement that asks.
@@ -105,18 +105,14 @@ def get(session: Session, *, schedule_id: str, user_id: str | None, lock: bool =
     return found
 
 
-def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Sequence[Schedule]:
-    """List schedules, newest first.
+def listed(session: Session, *, user_id: str | None, before: str | None, limit: int) -> Piece[Schedule]:
+    """List schedules, newest first; a page of large payloads ends before its limit.
 
     :param user_id: whose; None for everybody's.
     :param before: the id before which to begin.
     """
-    statement = select(Schedule).order_by(col(Schedule.id).desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(Schedule.user_id == user_id)
-    if before is not None:
-        statement = statement.where(col(Schedule.id) < before)
-    return session.scalars(statement).all()
+    size = bytes_of(session, "schedules.payload")
+    return newest(session, Schedule, size=size, user_id=user_id, before=before, limit=limit)
 
 
 def change(session: Session, *, schedule_id: str, user_id: str | None, paused: bool | None, **fields: Any) -> Schedule:

@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 import strawberry
 
+from api.graphql.budget import Large
 from api.graphql.scalars import Json, Status
 from api.pages import Page
 from api.wire import JobOut
@@ -47,8 +48,8 @@ class Job:
     queue: str
     status: Status
     priority: int
-    payload: Json | None
-    result: Json | None
+    payload: Json | None = strawberry.field(extensions=[Large()])
+    result: Json | None = strawberry.field(extensions=[Large()])
     error: JobError | None
     progress: JobProgress
     attempt: int

@@ -6,6 +6,7 @@ from api import evaluations, queue, runs
 from api.evaluation_schemas import EvaluationIn
 from api.graphql.asker import Info
 from api.graphql.bounds import checked
+from api.graphql.budget import Look
 from api.graphql.queue import QueueScope, QueueStatus, scope_in
 from api.graphql.runs import Run
 from api.graphql.scalars import Priority
@@ -27,7 +28,7 @@ class StartRunInput:
 class Mutation:
     """What can be done; null where `errors` says why it was not."""
 
-    @strawberry.mutation(description="Ask each model each sampled scenario, and then analyse the answers.")
+    @strawberry.mutation(description="Ask each model each sampled scenario, and then analyse the answers.", extensions=[Look()])
     def start_run(self, info: Info, input: StartRunInput) -> Run | None:
         """Start a run of an evaluation."""
         asker = info.context
@@ -53,19 +54,19 @@ class Mutation:
         )
         return Run.of(run)
 
-    @strawberry.mutation(description="Start none of a run's jobs any more; what is being processed goes on.")
+    @strawberry.mutation(description="Start none of a run's jobs any more; what is being processed goes on.", extensions=[Look()])
     def pause_run(self, info: Info, id: strawberry.ID) -> Run | None:
         """Pause a run."""
         asker = info.context
         return Run.of(runs.pause(id, asker.caller, asker.database, asker.notifier))
 
-    @strawberry.mutation(description="Let a paused run go on.")
+    @strawberry.mutation(description="Let a paused run go on.", extensions=[Look()])
     def resume_run(self, info: Info, id: strawberry.ID) -> Run | None:
         """Resume a run."""
         asker = info.context
         return Run.of(runs.resume(id, asker.caller, asker.database, asker.notifier))
 
-    @strawberry.mutation(description="Cancel what is left of a run, for good; what is completed stays.")
+    @strawberry.mutation(description="Cancel what is left of a run, for good; what is completed stays.", extensions=[Look()])
     def cancel_run(self, info: Info, id: strawberry.ID) -> Run | None:
         """Cancel a run."""
         asker = info.context

@@ -7,6 +7,7 @@ import strawberry
 from api import job_lists, queue, runs
 from api.graphql.asker import Info
 from api.graphql.bounds import LIMIT, page_size
+from api.graphql.budget import Look
 from api.graphql.jobs import Job, JobPage
 from api.graphql.queue import QueueStatus
 from api.graphql.runs import Run, RunPage
@@ -20,23 +21,29 @@ from persistence.job_lists import Filters
 class Query:
     """What can be asked; what belongs to somebody else is `NOT_FOUND`, like what does not exist."""
 
-    @strawberry.field(description="A run with its progress, exact at the moment at which it is read.")
+    @strawberry.field(description="A run with its progress, exact at the moment at which it is read.", extensions=[Look()])
     def run(self, info: Info, id: strawberry.ID) -> Run | None:
         """Read a run."""
         return Run.of(runs.read(id, info.context.caller, info.context.database))
 
-    @strawberry.field(description="One's own runs (admin: all), newest first.")
+    @strawberry.field(
+        description="One's own runs (admin: all), newest first; a page of large configs may end before its limit.",
+        extensions=[Look()],
+    )
     def runs(self, info: Info, limit: Annotated[int, LIMIT] = DEFAULT_LIMIT, cursor: str | None = None) -> RunPage | None:
         """List runs."""
         asker = info.context
         return RunPage.of(runs.newest(asker.caller, asker.database, limit=page_size(limit), cursor=cursor))
 
-    @strawberry.field(description="A job.")
+    @strawberry.field(description="A job.", extensions=[Look()])
     def job(self, info: Info, id: strawberry.ID) -> Job | None:
         """Read a job."""
         return Job.of(job_lists.read_one(info.context.database, id_of(id), info.context.caller))
 
-    @strawberry.field(description="One's own jobs (admin: all), newest first; a page of large jobs may end before its limit.")
+    @strawberry.field(
+        description="One's own jobs (admin: all), newest first; a page of large jobs may end before its limit.",
+        extensions=[Look()],
+    )
     def jobs(  # noqa: PLR0917 - Strawberry gives them by name, and knows no other way
         self,
         info: Info,

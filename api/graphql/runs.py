@@ -9,6 +9,7 @@ import strawberry
 from api import runs
 from api.graphql.asker import Info
 from api.graphql.bounds import LIMIT, page_size
+from api.graphql.budget import Large, Look
 from api.graphql.jobs import Job
 from api.graphql.scalars import Json, OnFailure, RunStatus
 from api.pages import DEFAULT_LIMIT, MOST, Page
@@ -49,7 +50,7 @@ class RunProgress:
         size = page_size(limit)
         models = self.models
         if models is None:
-            models = _by_model(runs.read(self.run, info.context.caller, info.context.database))
+            models = runs.progress(self.run, info.context.caller, info.context.database, by=runs.MODEL).by
         return [ModelProgress(model=model, **_counts(models[model])) for model in sorted(models)[:size]]
 
 
@@ -62,7 +63,7 @@ class Run:
     status: RunStatus
     progress: RunProgress
     on_failure: OnFailure
-    config: Json | None
+    config: Json | None = strawberry.field(extensions=[Large()])
     created_at: datetime
     started_at: datetime | None
     paused_at: datetime | None
@@ -70,7 +71,10 @@ class Run:
     cancelled_at: datetime | None
     user: strawberry.ID
 
-    @strawberry.field(description="The jobs that finished last, the last one first.")
+    @strawberry.field(
+        description="The jobs that finished last, the last one first; of large jobs there may be fewer than the limit.",
+        extensions=[Look()],
+    )
     def recent_tasks(self, info: Info, limit: Annotated[int, LIMIT] = DEFAULT_LIMIT) -> list[Job]:
         """List the jobs that finished last."""
         asker = info.context

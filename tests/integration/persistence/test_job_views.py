@@ -8,6 +8,7 @@ from persistence.attempts import Ending
 from persistence.database import now
 from persistence.errors import NotFoundError
 from persistence.job_lists import Filters
+from persistence.pages import PAGE_BYTES
 from persistence.states import Status, WaitingFor
 from persistence.workers import set_type_limits
 from tests import factories
@@ -145,7 +146,7 @@ def test_lists_show_the_newest_first_by_each_filter(session: Session, *, admin: 
 def test_a_page_is_bounded_in_bytes(session: Session) -> None:
     """A page of large jobs ends early, is never empty, and says that there are more."""
     ann = factories.user(session)
-    large = '"' + "x" * (job_lists.PAGE_BYTES // 2) + '"'
+    large = '"' + "é" * (PAGE_BYTES // 4) + '"'
     jobs = factories.submit(session, ann, *factories.submissions(3, payload=large))
 
     shown, more = job_lists.ids(session, user_id=ann, filters=Filters(), before=None, limit=50)

@@ -1,7 +1,7 @@
 """Runs: exact counters whatever becomes of the jobs, a status that is read off them, and what failure means for the rest."""
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, inspect
 from sqlmodel import Session
 
 from persistence import (
@@ -204,3 +204,14 @@ def test_a_run_and_its_tags_are_read_at_one_moment(session: Session) -> None:
 
     assert (read.counts["queued"], by_model["a"]["queued"]) == (1, 1)
     assert len(seen) == 1
+
+
+def test_a_config_is_not_read_with_each_group(session: Session) -> None:
+    """Counting by tag brings a row for each group of a run, and none of them has the config; who asks for it reads it once."""
+    ann = factories.user(session)
+    id_, _ = start(session, ann, *(factories.submission(tags=(f"model:{number}",)) for number in range(3)))
+    session.expire_all()
+
+    found, counted = runs.by_tag(session, run_id=id_)
+
+    assert (len(counted), inspect(found).unloaded, found.config) == (3, {"config"}, '{"seed":7}')
