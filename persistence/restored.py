@@ -13,10 +13,8 @@ def is_foreign(connection: Connection) -> bool:
     """Tell whether places of the feed were written on a server that had counted further than this one has.
 
     What would be written now would stand before them, and webhooks would hear nothing until this one has counted as far.
-
-    :param connection: to a database whose tables are up to date.
     """
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite" or not connection.dialect.has_table(connection, "webhook_cursor"):
         return False
     furthest = "greatest((SELECT max(xid) FROM transitions), (SELECT xid FROM webhook_cursor))"
     return bool(connection.execute(text(f"SELECT coalesce({furthest} >= {_NEXT}, false)")).scalar())
