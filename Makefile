@@ -11,8 +11,8 @@ PYTHON_IMAGE ?= python:3.11-slim
 IMAGE_PYTHON_VERSION ?= 3.11
 ARGS ?=
 REPORT ?= docs/reference/reliability.md
-# Most tests wait for processes of their own: several files of them are run at a time, each with servers of its own.
-AT_ONCE ?= auto
+# Most tests wait for processes of their own: more files of them are run at a time than there are processors.
+AT_ONCE ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
