@@ -136,7 +136,7 @@ class Chat:
         seconds = time.monotonic() - started
         try:
             reply = msgspec.json.decode(body, type=_Reply)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ChatReplyError(f"the chat endpoint's answer is no chat completion: {error}") from None
         if not reply.choices:
             raise ChatReplyError("the chat endpoint's answer has no choices")
@@ -169,12 +169,22 @@ class Chat:
         status = response.status_code
         message = f"the chat endpoint answered {status}"
         if status not in _KEY_TROUBLE:  # those answers like to repeat a part of the key
-            message += self._hidden(_said(content))
+            message += self._said(content)
         if status == HTTPStatus.TOO_MANY_REQUESTS and (wait := _wait_seconds(response.headers)) is not None:
             return ChatLimitedError(wait)
         if status in _TRY_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return ChatUnavailableError(message)
         return ChatRefusedError(message)
+
+    def _said(self, content: bytes) -> str:
+        """Quote the endpoint's own words, in OpenAI's form of an error, if it found any."""
+        try:
+            words = msgspec.json.decode(content)["error"]
+            words = words["message"] if isinstance(words, dict) else words
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
+            return ""
+        # Hidden before it is cut: the cut might go through the key.
+        return f": {storable(self._hidden(words)[:_SAID_CHARACTERS])}" if isinstance(words, str) and words else ""
 
     def _hidden(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
@@ -197,16 +207,6 @@ async def _read(response: httpx.Response) -> bytes:
         if len(content) > _REPLY_BYTES:
             raise ChatReplyError(f"the chat endpoint's answer is longer than {_REPLY_BYTES} bytes")
     return content
-
-
-def _said(content: bytes) -> str:
-    """Quote the endpoint's own words, in OpenAI's form of an error, if it found any."""
-    try:
-        words = msgspec.json.decode(content)["error"]
-        words = words["message"] if isinstance(words, dict) else words
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError):
-        return ""
-    return f": {storable(words[:_SAID_CHARACTERS])}" if isinstance(words, str) and words else ""
 
 
 def _reason(error: httpx.TransportError) -> str:

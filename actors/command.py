@@ -96,7 +96,7 @@ def run_command(
         asked.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603 - the author's command, and no shell
-                [sys.executable, "-I", "-S", "-B", str(_GUARD), str(theirs.fileno()), *command],
+                guarded(theirs, command),
                 stdin=asked,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -107,19 +107,27 @@ def run_command(
             )
             theirs.close()
             output, said = _follow(process, job, limit)
-            status = _status(ours)
+            status = status_of(ours)
         finally:
             # Whatever ends this block, a time limit thrown into this thread included: the guard ends all of it.
             ours.close()
             theirs.close()
             if process is not None:
-                _end(process)
+                end_guard(process)
     if status != 0:
         raise CommandFailedError(f"the command {_how(status)}", status=status, stderr=said)
     try:
         return PayloadType(result).decode(output)
     except ValueError as error:  # msgspec's and pydantic's errors are ValueErrors
         raise CommandOutputError(f"the command's output cannot be used: {error}", status=0, stderr=said) from error
+
+
+def guarded(line: socket.socket, command: Sequence[str]) -> list[str]:
+    """Put the guard before a command: nothing that the command starts outlives it, or the other end of the line.
+
+    :param line: has to be passed on to the guard.
+    """
+    return [sys.executable, "-I", "-S", "-B", str(_GUARD), str(line.fileno()), *command]
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -169,18 +177,19 @@ def _follow(process: subprocess.Popen[bytes], job: JobContext, limit: float | No
     return bytes(output), _text(tail)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_guard(process: subprocess.Popen[bytes]) -> None:
     """Wait until the guard, whose line is cut, has ended all that is below it; then nothing is left but, at worst, itself."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
     end_group(process)
 
 
-def _status(line: socket.socket) -> int | None:
+def status_of(line: socket.socket) -> int | None:
+    """Read what the guard says of its command: the status, negative for a signal; None when the guard itself was killed."""
     line.setblocking(False)
     try:
         return int(line.recv(20))
-    except (BlockingIOError, ValueError):  # nothing came: the guard itself was killed
+    except (BlockingIOError, ValueError):
         return None
 
 

@@ -62,9 +62,7 @@ class ChatSettings(BaseSettings):
     @field_validator("llm_api_key")
     @classmethod
     def _is_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
-            raise ValueError("may hold only printable ASCII characters")
-        return value
+        return _header_of(value)
 
 
 class ScanSettings(BaseSettings):
@@ -118,6 +116,21 @@ class GitHubSettings(BaseSettings):
         description="REST endpoint of the GitHub-compatible host whose repositories are tracked without a `url`.",
     )
     token: SecretStr | None = Field(None, description="Token for that endpoint; it reads pull requests for all users.")
+
+    @field_validator("token")
+    @classmethod
+    def _is_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        return _header_of(value)
+
+
+def _header_of(secret: SecretStr | None) -> SecretStr | None:
+    """Take a secret as a header can have it, without the line's end that files of secrets like to have."""
+    if secret is None:
+        return None
+    text = secret.get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("may hold only printable ASCII characters")
+    return SecretStr(text) if text else None
 
 
 def plain_environment() -> dict[str, str]:

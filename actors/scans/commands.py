@@ -1,33 +1,31 @@
 """Commands: a program run in a session of its own, with limits, and always ended together with its children."""
 
 import os
+import resource
 import selectors
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from actors.command import end_group, last_words
+from actors.command import end_group, end_guard, guarded, last_words, status_of
 
 _LOOK_SECONDS = 0.1  # between two looks at the deadline; an exception for this thread arrives no later
 _PIECE_BYTES = 64 * 1024
 _SAID_BYTES = 4_000
 _EXIT_SECONDS = 5.0
-# Puts itself in the command's place, once it has asked the kernel to end it with the worker. It is a program of its own, for
-# between a fork and an exec a process with threads may do next to nothing.
+# Puts itself in the command's place once it has limited the files. It is a program of its own, for between a fork and an exec a
+# process with threads may do next to nothing; and it leaves SIGXFSZ ignored, so that the command can say what was too large.
 _LEASH = """
 import os, resource, signal, sys
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the command
-os.execv(sys.argv[3], sys.argv[3:])
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -56,6 +54,7 @@ def run(
     seconds: float,
     most_bytes: int,
     check: Callable[[], None],
+    most_memory_bytes: int,
     most_file_bytes: int | None = None,
 ) -> Done:
     """Run a command to its end, or until it has written enough.
@@ -64,30 +63,50 @@ def run(
     :param folder: where it runs.
     :param most_bytes: of its standard output; it is ended when it writes more.
     :param check: called about ten times a second; what it raises ends the command.
-    :param most_file_bytes: if it is given no file that the command and its children write grows larger, and the kernel ends the
-        command with this process: for what waits for others, and would not notice by itself that nobody is there any more.
+    :param most_memory_bytes: for the command and each of its children, on Linux.
+    :param most_file_bytes: if it is given no file that the command and its children write grows larger, and all of them end with
+        this process: for what waits for others, and would not notice by itself that nobody is there any more.
     :raises CommandTimeoutError: it took longer than `seconds`.
     """
-    leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), str(most_file_bytes)] if most_file_bytes else []
-    with tempfile.TemporaryFile() as errors:
+    command = list(arguments)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as errors:
+        is_guarded = most_file_bytes is not None
+        if is_guarded:
+            command = guarded(theirs, [sys.executable, "-I", "-S", "-c", _LEASH, str(most_file_bytes), *command])
         process: subprocess.Popen[bytes] | None = None
         try:
             process = subprocess.Popen(  # noqa: S603 - the callers' words are constants, numbers and checked places
-                [*leash, *arguments],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=dict(environment),
                 cwd=folder,
                 start_new_session=True,
+                pass_fds=(theirs.fileno(),) if is_guarded else (),
             )
+            theirs.close()
+            _limit_memory(process, most_memory_bytes)
             output, is_whole = _read(process, time.monotonic() + seconds, most_bytes, check)
             status = _wait(process, check) if is_whole else None
+            if is_whole and is_guarded:
+                status = status_of(ours) or status  # the guard's own is 0, and its signal where somebody has killed it
             return Done(status, output, last_words(errors, _SAID_BYTES))
         finally:
             # Whatever ends this block, a time limit thrown into this thread included, nothing of the command outlives it.
-            if process is not None:
+            ours.close()
+            theirs.close()
+            if process is not None and is_guarded:
+                end_guard(process)
+            elif process is not None:
                 end_group(process)
+
+
+def _limit_memory(process: subprocess.Popen[bytes], most_bytes: int) -> None:
+    if sys.platform == "linux":
+        with suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (most_bytes, most_bytes))
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float, most_bytes: int, check: Callable[[], None]) -> tuple[bytes, bool]:

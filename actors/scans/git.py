@@ -1,8 +1,10 @@
 """Git: a repository's pull requests, read from a mirror into a copy of our own, in which nothing of the mirror can run."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,9 @@ _MOST_LOG_BYTES = 16 * 1024 * 1024
 _LIST_SECONDS = 60.0
 _FETCH_SECONDS = 600.0
 _LOCAL_SECONDS = 60.0
+_DIFF_SECONDS = 15.0
+# A few kilobytes can unfold to anything: trees of trees, packed answers, commits of zeros.
+_MOST_MEMORY_BYTES = 1024**3
 
 _PULL = re.compile(r"refs/pull/([1-9][0-9]{0,17})/head")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -34,6 +39,7 @@ _HOPELESS = re.compile(
 )
 # What it says when a file has become as large as it may.
 _TOO_LARGE = re.compile(r"File too large")
+_TOO_MUCH_MEMORY = re.compile(r"out of memory|cannot allocate memory|cannot be mapped|failed to allocate", re.IGNORECASE)
 
 
 class Refs(NamedTuple):
@@ -78,7 +84,7 @@ class Mirror:
         self._check = check
         self._environment = _environment(place, folder, program)
         (folder / "config").write_text(_config(place))
-        version = self._run("--version", seconds=_LOCAL_SECONDS).output.decode(errors="replace")
+        version = self._run("--version").output.decode(errors="replace")
         numbers = re.search(r"(\d+)\.(\d+)", version)
         if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST:
             raise GitUnusableError(f"The worker's machine has {version.strip()}: 2.37 or newer is needed.")
@@ -127,12 +133,14 @@ class Mirror:
 
     def merges(self) -> dict[int, Merge]:
         """Read off the default branch which pull requests were merged, and under which title."""
-        done = self._run("log", "--first-parent", "--format=%P%x00%s%x00%b%x1e", "refs/scan/default", "--", most=_MOST_LOG_BYTES)
+        # NUL is the one character that no commit's words can have.
+        log = self._run("log", "-z", "--first-parent", "--format=%P%x00%s%x00%b", "refs/scan/default", "--", most=_MOST_LOG_BYTES)
+        words = log.output.decode(errors="replace").split("\0")
         found: dict[int, Merge] = {}
-        for entry in done.output.decode(errors="replace").split("\x1e"):
-            parents, _, said = entry.strip("\n").partition("\0")
-            subject, _, body = said.partition("\0")
+        for parents, subject, body in zip(words[::3], words[1::3], words[2::3], strict=False):  # the last one may be cut off
             commits = parents.split()
+            if not all(map(_COMMIT.fullmatch, commits)):
+                break
             if match := _MERGED.match(subject):
                 title = next((line.strip() for line in body.splitlines() if line.strip()), "")
                 if len(commits) > 1:
@@ -151,19 +159,25 @@ class Mirror:
         return {int(name.rpartition("/")[2]): subject for name, _, subject in lines if subject}
 
     def diff(self, number: int, head: str, merge: Merge | None) -> bytes:
-        """Read what a pull request changes, without context, and no more of it than `MOST_DIFF_BYTES`."""
+        """Read what a pull request changes, without context, and no more of it than `MOST_DIFF_BYTES`.
+
+        Nothing of one that takes git too long or too much memory: it is no reason to give up the others.
+        """
         base = merge.base if merge is not None and merge.base is not None and merge.head == head else "refs/scan/default"
         shape = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--unified=0", "--no-prefix")
         tip = f"refs/scan/pulls/{number}"
-        changes = self._run("diff", *shape, f"{base}...{tip}", "--", most=MOST_DIFF_BYTES)
-        if changes.status in {0, None} and changes.output:
-            return changes.output
-        # It has nothing that its base has not, as after a merge without a commit of its own, or no common past with it.
-        return self._run("show", *shape, "--format=", tip, "--", most=MOST_DIFF_BYTES).output
+        try:
+            changes = self._command("diff", *shape, f"{base}...{tip}", "--", most=MOST_DIFF_BYTES, seconds=_DIFF_SECONDS)
+            if changes.status in {0, None} and changes.output:
+                return changes.output
+            # It has nothing that its base has not, as after a merge without a commit of its own, or no common past with it.
+            return self._command("show", *shape, "--format=", tip, "--", most=MOST_DIFF_BYTES, seconds=_DIFF_SECONDS).output
+        except CommandTimeoutError:
+            return b""
 
     def _remote(self, *arguments: str, seconds: float) -> Done:
         try:
-            done = self._run(*arguments, seconds=seconds, most_file_bytes=self._most_bytes)
+            done = self._command(*arguments, seconds=seconds, most_file_bytes=self._most_bytes)
         except CommandTimeoutError:
             raise RepositoryUnreachableError(f"The repository did not answer within {seconds:g} seconds.") from None
         if done.status == 0:
@@ -174,6 +188,8 @@ class Mirror:
         error: Exception
         if _TOO_LARGE.search(said):
             error = self._too_large()
+        elif _TOO_MUCH_MEMORY.search(said):
+            error = RepositoryUnreadableError(f"Git needs more than {_MOST_MEMORY_BYTES // 1024**2} MiB of memory for it.")
         elif _HOPELESS.search(said):
             error = RepositoryUnreadableError("There is no git repository that can be read without signing in.")
         else:
@@ -189,12 +205,15 @@ class Mirror:
             raise error
         return done
 
-    def _run(
-        self,
-        *arguments: str,
-        seconds: float = _LOCAL_SECONDS,
-        most: int = _MOST_LISTED_BYTES,
-        most_file_bytes: int | None = None,
+    def _run(self, *arguments: str, most: int = _MOST_LISTED_BYTES) -> Done:
+        try:
+            return self._command(*arguments, seconds=_LOCAL_SECONDS, most=most)
+        except CommandTimeoutError:
+            message = f"Git did not come to an end with the copy of the repository within {_LOCAL_SECONDS:g} seconds."
+            raise RepositoryUnreadableError(message) from None
+
+    def _command(
+        self, *arguments: str, seconds: float, most: int = _MOST_LISTED_BYTES, most_file_bytes: int | None = None
     ) -> Done:
         return run(
             [self._git, *arguments],
@@ -203,6 +222,7 @@ class Mirror:
             seconds=seconds,
             most_bytes=most,
             check=self._look,
+            most_memory_bytes=_MOST_MEMORY_BYTES,
             most_file_bytes=most_file_bytes,
         )
 
@@ -239,14 +259,17 @@ def _environment(place: Place, folder: Path, program: str) -> dict[str, str]:
 def _config(place: Place) -> str:
     """Write the only configuration that counts. It is a file, for what is given on the command line reaches no child of git."""
     pinned = f"\tcurloptResolve = {_quoted(place.pinned)}\n" if place.pinned else ""
+    # A server may send git elsewhere for a part of its answer. There only a proxy leads that does not exist.
+    origin = f'[http "{"/".join(place.url.split("/")[:3])}/"]\n\tproxy =\n' if place.protocol.startswith("http") else ""
     safe = f"[safe]\n\tdirectory = {_quoted(place.url)}\n" if place.protocol == "file" else ""
     return (
-        "[core]\n\tbigFileThreshold = 8m\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
+        "[core]\n\tbigFileThreshold = 8m\n\tpackedGitWindowSize = 16m\n\tpackedGitLimit = 128m\n"
+        "\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
         "[protocol]\n\tallow = never\n"
         f'[protocol "{place.protocol}"]\n\tallow = always\n'
         "[credential]\n\thelper =\n"
-        "[http]\n\tfollowRedirects = false\n\tproxy =\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 30\n"
-        f"{pinned}"
+        "[http]\n\tfollowRedirects = false\n\tproxy = http://0.0.0.0:0\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 30\n"
+        f"{pinned}{origin}"
         "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
         "[submodule]\n\trecurse = false\n[transfer]\n\tbundleURI = false\n[gc]\n\tauto = 0\n"
         "[maintenance]\n\tauto = false\n[pack]\n\tthreads = 1\n[diff]\n\trenames = false\n"
@@ -259,12 +282,10 @@ def _quoted(text: str) -> str:
 
 
 def _size(folder: Path) -> int:
-    """Add up what lies in the copy's packs, where all that is fetched goes."""
+    """Add up the copy's objects: packs, and what servers of the old kind give one by one."""
     total = 0
-    packs = folder / "copy.git" / "objects" / "pack"
-    try:
-        for file in packs.iterdir():
-            total += file.stat().st_size
-    except OSError:  # there are none yet, or one has been renamed meanwhile
-        return total
+    for place, _, names in os.walk(folder / "copy.git" / "objects"):
+        for name in names:
+            with suppress(OSError):  # it has been renamed meanwhile
+                total += Path(place, name).stat().st_size
     return total

@@ -88,7 +88,7 @@ class Host:
             raise _refusal(response)
         try:
             pulls = _PULLS.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RepositoryUnreachableError("The host did not answer with a list of pull requests.") from None
         links = response.headers.get("link")
         is_last = not _NEXT.search(links) if links else len(pulls) < PAGE
@@ -122,7 +122,7 @@ class Host:
                     if len(body) > most_bytes:
                         break
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RepositoryUnreachableError(f"The host could not be asked: {type(error).__name__}.") from error
+            raise RepositoryUnreachableError(f"The host could not be asked: {type(error).__name__}.") from None
         return response, bytes(body[:most_bytes])
 
 

@@ -1,6 +1,8 @@
 """Places: where a repository may be read from. A local path or a URL is judged when it is given and again when it is read."""
 
 import ipaddress
+import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,10 @@ from middleware.targets import Address, Target, TargetRefusedError
 
 _LONGEST = 2000
 _GIT_PORT = 9418
+# To curl a pin that begins with a minus takes one away.
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_INCLUDES = re.compile(r"^\s*\[\s*include", re.IGNORECASE | re.MULTILINE)
+_DEEPEST = 5  # git goes no further from one borrowed folder to the next
 # One sentence for all of them: it is no map of the machine's folders.
 _NOT_ALLOWED = "is not in a folder that GREENROOM_SCAN_ALLOW names"
 
@@ -119,24 +125,38 @@ def _repository(path: Path, settings: ScanSettings) -> Path:
     if not ((found / "HEAD").is_file() and (found / "objects").is_dir() and (found / "refs").is_dir()):
         raise PlaceRefusedError("is not a git repository")
     # What is in it may not lead out of the allowed folders either.
-    for name in ("HEAD", "config", "objects", "refs", "packed-refs", "commondir"):
-        part = found / name
-        if name == "commondir" and part.exists():
-            raise PlaceRefusedError("is a linked work tree; give the repository itself")
-        if part.exists():
-            _allowed(part, settings)
-    for borrowed in _alternates(found):
-        _allowed(borrowed, settings)
+    if (found / "commondir").exists():
+        raise PlaceRefusedError("is a linked work tree; give the repository itself")
+    _stays_inside(found, settings)
+    for config in (found / "config", found / "config.worktree"):
+        if config.is_file() and _INCLUDES.search(config.read_text(errors="replace")):
+            raise PlaceRefusedError("has a configuration that includes other files")
+    borrowed = [found / "objects"]
+    for _ in range(_DEEPEST):
+        borrowed = [folder for objects in borrowed for folder in _alternates(objects)]
+        for folder in borrowed:
+            _stays_inside(_allowed(folder, settings), settings)
     return found
 
 
-def _alternates(repository: Path) -> list[Path]:
-    """List the folders from which a repository borrows objects."""
-    file = repository / "objects" / "info" / "alternates"
+def _stays_inside(folder: Path, settings: ScanSettings) -> None:
+    """See that no link in a folder, or in those that its links lead to, leads out of the allowed ones."""
+    seen, left = {folder}, [folder]
+    while left:
+        for place, folders, files in os.walk(left.pop()):
+            links = [path for path in (Path(place, name) for name in (*folders, *files)) if path.is_symlink()]
+            new = {real for real in (_allowed(path, settings) for path in links) if real.is_dir()} - seen
+            seen |= new
+            left += new
+
+
+def _alternates(objects: Path) -> list[Path]:
+    """List the folders from which a folder of objects borrows."""
+    file = objects / "info" / "alternates"
     if not file.exists():
         return []
     lines = file.read_text(errors="replace").splitlines()
-    return [repository / "objects" / line.strip('"') for line in lines if line and not line.startswith("#")]
+    return [objects / line.strip('"') for line in lines if line and not line.startswith("#")]
 
 
 def _target(url: str) -> Target:
@@ -145,6 +165,8 @@ def _target(url: str) -> Target:
         target = targets.parse("http" + url.removeprefix("git") if is_git else url)
     except TargetRefusedError as refusal:
         raise PlaceRefusedError(str(refusal)) from None
+    if target.address is None and not _HOST.fullmatch(target.host):
+        raise PlaceRefusedError("has a host that is neither a name nor an address")
     if len(url.split("/", 3)) < 4 or not url.split("/", 3)[3]:  # noqa: PLR2004 - scheme, nothing, host and path
         raise PlaceRefusedError("needs to be of the form https://host/path")
     if not is_git:

@@ -183,3 +183,21 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SettingsError, match=r"^GREENROOM_LLM_URL: ") as refused:
             chat()
         assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_d9_an_answer_of_brackets(server: ChatServer, client: Chat, status: int) -> None:
+    """JSON that is nested deeper than anybody can read is no answer, and no accident."""
+    server.answers["small"] = b"[" * 200_000
+    if status != 200:
+        server.refuse(status, message="[" * 200_000)
+    with pytest.raises(ChatReplyError if status == 200 else ChatRefusedError):
+        client.complete(ASK)
+
+
+def test_d9_a_key_is_hidden_before_the_words_are_cut(server: ChatServer, client: Chat) -> None:
+    """An answer that repeats the key just where its quotation ends shows no part of it."""
+    server.refuse(400, message="x" * (chats._SAID_CHARACTERS - 8) + KEY)
+    with pytest.raises(ChatRefusedError) as refused:
+        client.complete(ASK)
+    assert KEY[:6] not in str(refused.value)

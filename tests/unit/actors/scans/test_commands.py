@@ -36,14 +36,25 @@ def test_no_file_grows_too_large(tmp_path: Path) -> None:
     assert (tmp_path / "large").stat().st_size == 5000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel, and reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no such limit for another process")
+@pytest.mark.parametrize("most_file_bytes", [None, 1000])
+def test_no_memory_without_end(tmp_path: Path, most_file_bytes: int | None) -> None:
+    """A command gets no more memory than it may have, its children neither."""
+    asked = f"{sys.executable} -c 'bytearray(2**29)'"
+    limits = where(tmp_path) | {"most_memory_bytes": 2**28}
+    done = run(["/bin/sh", "-c", f"{asked} || exit 3"], **limits, most_file_bytes=most_file_bytes)  # type: ignore[arg-type]
+    assert done.status == 3
+    assert "MemoryError" in done.said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_killed_worker_leaves_no_command_behind(tmp_path: Path) -> None:
-    """After kill -9 of the process that started it a command that waits for a server is ended by the kernel."""
+    """After kill -9 of the process that started it a command that waits for a server is ended, and what it has started."""
     root, pid_file = Path(__file__).parents[4], tmp_path / "pid"
     code = f"""
 from actors.scans.commands import run
-run(["/bin/sh", "-c", "echo $$ > {pid_file}; exec sleep 60"], environment={ENVIRONMENT}, folder={str(tmp_path)!r},
-    seconds=60, most_bytes=1, check=lambda: None, most_file_bytes=1000)
+run(["/bin/sh", "-c", "sleep 60 & echo $! > {pid_file}; wait"], environment={ENVIRONMENT}, folder={str(tmp_path)!r},
+    seconds=60, most_bytes=1, check=lambda: None, most_memory_bytes=2**30, most_file_bytes=1000)
 """
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=root)
     try:
@@ -57,7 +68,8 @@ run(["/bin/sh", "-c", "echo $$ > {pid_file}; exec sleep 60"], environment={ENVIR
 
 def where(folder: Path) -> dict[str, object]:
     """Give the least that a command needs."""
-    return {"environment": ENVIRONMENT, "folder": str(folder), "seconds": 30.0, "most_bytes": 1000, "check": lambda: None}
+    limits = {"seconds": 30.0, "most_bytes": 1000, "most_memory_bytes": 2**30}
+    return {"environment": ENVIRONMENT, "folder": str(folder), "check": lambda: None, **limits}
 
 
 def is_alive(pid: int) -> bool:

@@ -3,9 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,30 +18,10 @@ from actors.scans.places import Place
 from actors.settings import ScanSettings
 from tests import factories_git
 from tests.factories_git import Change, lines
+from tests.git_servers import running, served_folder
 from tests.waiting import until
 
 ROOM = 2**30
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A repository with five pull requests."""
-    return factories_git.repository(tmp_path / "site.git", factories_git.some_changes())
-
-
-@pytest.fixture
-def open_mirror(tmp_path: Path) -> Callable[..., Mirror]:
-    """Give a function that opens a mirror in a folder of its own."""
-    number = iter(range(10))
-
-    def open_one(place: Place | Path, *, most_bytes: int = ROOM, check: Callable[[], None] = lambda: None) -> Mirror:
-        folder = tmp_path / f"copy{next(number)}"
-        folder.mkdir()
-        if isinstance(place, Path):
-            place = Place(str(place), "file")
-        return Mirror(place, folder, most_bytes=most_bytes, check=check)
-
-    return open_one
 
 
 def test_pull_requests_are_read(site: Path, open_mirror: Callable[..., Mirror]) -> None:
@@ -294,33 +273,3 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-@contextmanager
-def served_folder(folder: Path) -> Iterator[int]:
-    """Serve a folder by HTTP, and give the port."""
-
-    class Files(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with running(Files) as port:
-        yield port
-
-
-@contextmanager
-def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """Run a server of this machine, and give its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

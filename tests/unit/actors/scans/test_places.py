@@ -42,10 +42,16 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, ad
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.org./site.git", "git://example.org./site.git", "https://xn--a.example/site.git"]
+    "url",
+    [
+        "https://-x.example/site.git",
+        "https://example.org./site.git",
+        "git://example.org./site.git",
+        "https://xn--a.example/site.git",
+    ],
 )
 def test_a_name_that_is_another_to_git_is_refused(url: str) -> None:
-    """S31: git would look up the name with its dot, for which the address that was checked is not pinned."""
+    """S31: git would look up the name with its dot, for which nothing is pinned; and to curl a minus takes a pin away."""
     for judge in (places.check, places.locate):
         with pytest.raises(PlaceRefusedError):
             judge(url, LOOPBACK)
@@ -82,18 +88,32 @@ def test_a_work_tree_and_a_bare_repository(tmp_path: Path) -> None:
         places.locate(str(tmp_path / "work" / "inside"), settings)
 
 
-@pytest.mark.parametrize("part", ["objects", "refs", "HEAD", "alternates", "worktree", "git-link", "commondir"])
+@pytest.mark.parametrize(
+    "part",
+    ["objects", "objects/pack", "refs", "refs/heads", "HEAD", "by another", "alternates", "alternates of those", "include",
+     "worktree", "git-link", "commondir"],
+)  # fmt: skip
 def test_a_repository_leads_nowhere_else(tmp_path: Path, part: str) -> None:
     """A repository whose parts, objects or self are somewhere else is not read, whatever the link is made of."""
     allowed, outside = tmp_path / "allowed", factories_git.repository(tmp_path / "outside.git", factories_git.some_changes())
     allowed.mkdir()
     site = factories_git.repository(allowed / "site.git")
     url = str(site)
-    if part in {"objects", "refs", "HEAD"}:
+    if part in {"objects", "objects/pack", "refs", "refs/heads", "HEAD"}:
         (site / part).rename(tmp_path / "moved")
         (site / part).symlink_to(outside / part)
     elif part == "alternates":
         (site / "objects" / "info" / "alternates").write_text(f"{outside / 'objects'}\n")
+    elif part == "alternates of those":
+        between = factories_git.repository(allowed / "between.git")
+        (between / "objects" / "info" / "alternates").write_text(f"{outside / 'objects'}\n")
+        (site / "objects" / "info" / "alternates").write_text(f"{between / 'objects'}\n")
+    elif part == "by another":
+        (allowed / "packs").mkdir()
+        (allowed / "packs" / "one.pack").symlink_to(outside / "HEAD")
+        (site / "objects" / "more").symlink_to(allowed / "packs")
+    elif part == "include":
+        (site / "config").write_text("[core]\n\tbare = true\n [ INCLUDE ]\n\tpath = /etc/passwd\n")
     elif part == "worktree":
         url = str(allowed / "tree")
         Path(url).mkdir()
@@ -126,10 +146,18 @@ def test_an_alternate_inside_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SCAN_ALLOW", "mirrors"), ("SCAN_NETWORKS", "127.0.0.1/99"), ("SCAN_PULLS", "0"), ("GITHUB_URL", "ftp://x"),
-     ("GITHUB_URL", "https://ada:secret@example.org")],
+     ("GITHUB_URL", "https://ada:secret@example.org"), ("GITHUB_TOKEN", "ghp_a\nb")],
 )  # fmt: skip
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """What cannot be used is said at the start, with the setting's name."""
     monkeypatch.setenv(f"GREENROOM_{name}", value)
     with pytest.raises(SettingsError, match=f"^GREENROOM_{name}: "):
         load(GitHubSettings if name.startswith("GITHUB") else ScanSettings)
+
+
+def test_a_token_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S48: the line's end that a file of a secret has is not sent, and so is in no error that says what cannot be sent."""
+    monkeypatch.setenv("GREENROOM_GITHUB_TOKEN", " ghp_abc\n")
+    token = load(GitHubSettings).token
+    assert token is not None
+    assert token.get_secret_value() == "ghp_abc"
