@@ -1,7 +1,6 @@
 """Commands: a program run in a session of its own, with limits, and always ended together with its children."""
 
 import os
-import resource
 import selectors
 import socket
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from actors.command import end_group, end_guard, guarded, last_words, status_of
@@ -77,7 +75,7 @@ def run(
         process: subprocess.Popen[bytes] | None = None
         try:
             process = subprocess.Popen(  # noqa: S603 - the callers' words are constants, numbers and checked places
-                command,
+                _limited(command, most_memory_bytes),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -87,7 +85,6 @@ def run(
                 pass_fds=(theirs.fileno(),) if is_guarded else (),
             )
             theirs.close()
-            _limit_memory(process, most_memory_bytes)
             output, is_whole = _read(process, time.monotonic() + seconds, most_bytes, check)
             status = _wait(process, check) if is_whole else None
             if is_whole and is_guarded:
@@ -103,10 +100,11 @@ def run(
                 end_group(process)
 
 
-def _limit_memory(process: subprocess.Popen[bytes], most_bytes: int) -> None:
-    if sys.platform == "linux":
-        with suppress(ProcessLookupError):  # it has ended already
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (most_bytes, most_bytes))
+def _limited(command: list[str], most_memory_bytes: int) -> list[str]:
+    """Put a limit of memory before a command: it holds from the first instruction on, whatever the command starts."""
+    if sys.platform != "linux":
+        return command
+    return ["/bin/sh", "-c", 'ulimit -v "$1" && shift && exec "$@"', "sh", str(most_memory_bytes // 1024), *command]
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float, most_bytes: int, check: Callable[[], None]) -> tuple[bytes, bool]:
