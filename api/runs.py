@@ -156,7 +156,7 @@ def read(id: str, caller: Caller, database: Database) -> RunOut:
     :raises NotFoundError: the caller has no such run.
     """
     run_id = id_of(id)
-    with database.read() as session:
+    with database.glance() as session:
         return run_out(*runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=MODEL))
 
 
@@ -167,8 +167,8 @@ def progress(id: str, caller: Caller, database: Database, *, by: str | None) -> 
     :raises NotFoundError: the caller has no such run.
     """
     run_id = id_of(id)
-    with database.read() as session:
-        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by)
+    with database.glance() as session:
+        run, counted = runs.by_tag(session, run_id=run_id, user_id=caller.sees, key=by, with_config=False)
     return ProgressByOut(progress=counts_out(run.counts), by={tag: counts_out(counts) for tag, counts in counted.items()})
 
 

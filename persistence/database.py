@@ -120,6 +120,15 @@ class Database:
         with self._session(write=False) as session:
             yield session
 
+    @contextmanager
+    def glance(self) -> Iterator[Session]:
+        """Open a session for a single reading statement, which on PostgreSQL needs no transaction and so no round trips for one.
+
+        :raises DatabaseUnavailableError: there is no connection to be had.
+        """
+        with self._session(write=False, **({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})) as session:
+            yield session
+
     def session(self) -> Session:
         """Open a writing session that keeps its connection until it is closed; its owner commits.
 
@@ -129,11 +138,11 @@ class Database:
         return _OwningSession(connection.execution_options(greenroom_write=True), expire_on_commit=False)
 
     @contextmanager
-    def _session(self, *, write: bool) -> Iterator[Session]:
+    def _session(self, *, write: bool, **options: Any) -> Iterator[Session]:
         connection = self._connect()
         with (
             connection,
-            Session(connection.execution_options(greenroom_write=write), expire_on_commit=False) as session,
+            Session(connection.execution_options(greenroom_write=write, **options), expire_on_commit=False) as session,
         ):
             yield session
 

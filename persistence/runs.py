@@ -1,18 +1,18 @@
 """Runs: named groups of one user's jobs, whose counters are stored and whose status is read off them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Text, literal_column, text
-from sqlalchemy.orm import defer
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from persistence import tables
 from persistence.batches import among, many
 from persistence.columns import Id
+from persistence.database import as_instant
 from persistence.errors import NotFoundError
 from persistence.ids import new_id
 from persistence.jobs import Job
@@ -124,6 +124,22 @@ class RunGroup(SQLModel, table=True):
     cancelled: int = 0
 
 
+# A run with one of its groups. Each group's row has the whole run: thousands of groups would bring as many copies of a config, so
+# one row has it at most.
+_WITH_GROUP = ", ".join(
+    [
+        *(
+            "CASE WHEN row_number() OVER () = :config_row THEN config END AS config" if name == "config" else f"runs.{name}"
+            for name in Run.model_fields
+        ),
+        "g.tags",
+        *(f"g.{status} AS group_{status}" for status in COUNTED),
+    ]
+)
+_LITERAL = str.maketrans({character: f"/{character}" for character in "/%_"})
+_INSTANTS = [name for name in Run.model_fields if name.endswith("_at")]
+
+
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run as its caller asks for it, already validated; its jobs are admitted with it.
@@ -172,36 +188,38 @@ def listed(session: Session, *, user_id: str | None, before: str | None, limit: 
 
 
 def by_tag(
-    session: Session, *, run_id: str, user_id: str | None = None, key: str | None = None
+    session: Session, *, run_id: str, user_id: str | None = None, key: str | None = None, with_config: bool = True
 ) -> tuple[Run, dict[str, dict[str, int]]]:
-    """Read a run and count its jobs by tag and status, both as they stand at one moment; its config is read when it is asked for.
+    """Read a run and count its jobs by tag and status, both as they stand at one moment.
 
     :param user_id: whose run it must be; None for anybody's.
     :param key: count only tags of the form `KEY:VALUE`, by their values; None counts whole tags.
+    :param with_config: without it the run looks as if it had none.
     :raises NotFoundError: there is no such run.
     """
-    belongs = col(RunGroup.run_id) == Run.id
+    which = "g.run_id = runs.id"
+    given: dict[str, Any] = {"id": run_id, "config_row": int(with_config)}
     if key is not None:
-        belongs &= col(RunGroup.tags).contains(f"{key}:", autoescape=True)
+        which += " AND g.tags LIKE :tagged ESCAPE '/'"
+        given["tagged"] = f"%{key.translate(_LITERAL)}:%"
     # One statement, for two would see two moments.
-    statement = select(Run, RunGroup).outerjoin(RunGroup, belongs).where(Run.id == run_id, col(Run.deleted_at).is_(None))
-    # Each group's row has the whole run: thousands of groups would bring as many copies of a config, which never changes.
-    statement = statement.options(defer(Run.config))  # type: ignore[arg-type]
-    if user_id is not None:
-        statement = statement.where(Run.user_id == user_id)
-    rows: Sequence[tuple[Run, RunGroup | None]] = session.exec(statement, execution_options={"populate_existing": True}).all()
-    if not rows:
+    sql = f"SELECT {_WITH_GROUP} FROM runs LEFT JOIN run_groups g ON {which} WHERE runs.id = :id AND runs.deleted_at IS NULL"
+    rows = run(session, sql, **given)
+    if not rows or user_id not in (None, rows[0].user_id):
         raise NotFoundError
+    values = dict(zip(Run.model_fields, rows[0], strict=False))
+    read = Run(**values | {name: as_instant(values[name]) for name in _INSTANTS})
+    read.config = next((row.config for row in rows if row.config is not None), None)
     found: dict[str, dict[str, int]] = {}
-    for _, group in rows:
-        for tag in [] if group is None else group.tags.split("\n"):
+    for row in rows:
+        for tag in [] if row.tags is None else row.tags.split("\n"):
             name = tag if key is None else tag.removeprefix(f"{key}:")
             if key is not None and name == tag:
                 continue
             counts = found.setdefault(name, dict.fromkeys(COUNTED, 0))
             for status in COUNTED:
-                counts[status] += getattr(group, status)
-    return rows[0][0], dict(sorted(found.items()))
+                counts[status] += getattr(row, f"group_{status}")
+    return read, dict(sorted(found.items()))
 
 
 def percent(counts: Mapping[str, int]) -> float:

@@ -1,7 +1,8 @@
 """Runs: exact counters whatever becomes of the jobs, a status that is read off them, and what failure means for the rest."""
 
+from typing import Any
+
 import pytest
-from sqlalchemy import event, inspect
 from sqlmodel import Session
 
 from persistence import (
@@ -16,8 +17,8 @@ from persistence import (
     workers,
 )
 from persistence.attempts import Ending
-from persistence.errors import ConcurrentJobLimitError
-from persistence.statements import run
+from persistence.errors import ConcurrentJobLimitError, NotFoundError
+from persistence.statements import Rows, run
 from tests import factories
 from tests.integration.persistence.run_steps import ends, letter_of, standing, start
 
@@ -192,13 +193,10 @@ def test_a_run_is_pruned_as_a_whole(session: Session) -> None:
     assert counts == [0, 0, 1]
 
 
-def test_a_run_and_its_tags_are_read_at_one_moment(session: Session) -> None:
+def test_a_run_and_its_tags_are_read_at_one_moment(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """One statement reads both: between two, jobs could move from one count to the other."""
     id_, _ = start(session, factories.user(session), factories.submission(tags=("model:a",)))
-    session.commit()
-    seen: list[str] = []
-    connection = session.connection()
-    event.listen(connection, "before_cursor_execute", lambda *words: seen.append(words[2]))
+    seen = spied(monkeypatch)
 
     read, by_model = runs.by_tag(session, run_id=id_, key="model")
 
@@ -206,12 +204,42 @@ def test_a_run_and_its_tags_are_read_at_one_moment(session: Session) -> None:
     assert len(seen) == 1
 
 
-def test_a_config_is_not_read_with_each_group(session: Session) -> None:
-    """Counting by tag brings a row for each group of a run, and none of them has the config; who asks for it reads it once."""
+def test_a_config_is_not_read_with_each_group(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting by tag brings a row for each group of a run, of which one at most has the config."""
     ann = factories.user(session)
     id_, _ = start(session, ann, *(factories.submission(tags=(f"model:{number}",)) for number in range(3)))
-    session.expire_all()
+    seen = spied(monkeypatch)
 
     found, counted = runs.by_tag(session, run_id=id_)
 
-    assert (len(counted), inspect(found).unloaded, found.config) == (3, {"config"}, '{"seed":7}')
+    assert (len(counted), found.config) == (3, '{"seed":7}')
+    assert sorted(row.config is None for row in seen[0]) == [False, True, True]
+    runs.by_tag(session, run_id=id_, with_config=False)
+    assert {row.config for row in seen[1]} == {None}
+
+
+def test_whole_runs_are_read_by_tag(session: Session) -> None:
+    """What is read with the counts is what is read without them, and nobody else's."""
+    ann, bob = factories.user(session), factories.user(session, "bob")
+    id_, _ = start(session, ann, factories.submission(tags=("model_a:b", "modelxa:c")))
+    whole = runs.get(session, run_id=id_, user_id=ann)
+
+    found, counted = runs.by_tag(session, run_id=id_, user_id=ann, key="model_a")
+
+    assert found.model_dump() == whole.model_dump()
+    assert list(counted) == ["b"]
+    assert runs.by_tag(session, run_id=id_, key="%")[1] == {}
+    with pytest.raises(NotFoundError):
+        runs.by_tag(session, run_id=id_, user_id=bob)
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[Rows]:
+    """Note what each statement of the module returns from now on."""
+    seen: list[Rows] = []
+
+    def spy(*given: Any, **parameters: Any) -> Rows:
+        seen.append(run(*given, **parameters))
+        return seen[-1]
+
+    monkeypatch.setattr(runs, "run", spy)
+    return seen
