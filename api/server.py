@@ -1,6 +1,7 @@
 """The server: uvicorn in this process with our application, our limits of time and our logs."""
 
 import asyncio
+import gc
 import signal
 import socket
 import threading
@@ -72,6 +73,7 @@ def serve(settings: ApiSettings, *, on_listening: Callable[[str], None] | None =
     database = Database(database_settings)
     try:
         server = make_server(settings, jwt, database, webhooks)
+        gc.freeze()  # a collection that goes through all that was made so far holds up every request for a tenth of a second
         if on_listening is not None:
             host, port = listener.getsockname()[:2]
             on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
