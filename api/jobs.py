@@ -6,7 +6,7 @@ from typing import Annotated
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from actors.registry import Registry
@@ -18,7 +18,7 @@ from api.job_schemas import SubmitOperation
 from api.limits import BODY_BYTES, BULK_BYTES, LARGE_BYTES, SubmitRates
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from api.problems import specs
-from api.submissions import admit, hash_of, idempotency_key, submission_of, submissions_of
+from api.submissions import IdempotencyKey, admit, hash_of, idempotency_key, plain, submission_of, submissions_of
 from api.wire import (
     PREFIX,
     AttemptOut,
@@ -45,10 +45,6 @@ from persistence.wakeup import Notifier
 
 LONGEST_WAIT_SECONDS = 60
 
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(name="Idempotency-Key", description="The same key and body give the same job, however often it is sent."),
-]
 Wait = Annotated[
     float | None,
     QueryParameter(
@@ -130,7 +126,7 @@ def submit_bulk(
     """Submit up to 10,000 jobs, all or none."""
     rates.take(caller)
     if key is not None:
-        raise ValidationError("Idempotency-Key: works for single jobs only", field="Idempotency-Key")
+        raise ValidationError("Idempotency-Key: works for single jobs and for runs only", field="Idempotency-Key")
     asked = submissions_of(data.jobs, registry=registry, caller=caller)
     admitted = ledger.submit(Unit(caller.user_id, asked))
     _settle(database, notifier, [parent for submission in asked for parent in submission.depends_on])
@@ -238,7 +234,7 @@ async def _checked(data: JobIn, key: str | None, *, registry: Registry, caller: 
     """Check a submission; what is large in a thread, for the loop has others to serve."""
 
     def check() -> tuple[Submission, str | None]:
-        return submission_of(data, registry=registry, caller=caller), hash_of(data) if key else None
+        return submission_of(data, registry=registry, caller=caller), hash_of(plain(data)) if key else None
 
     return await asyncio.to_thread(check) if memoryview(data.payload).nbytes > LARGE_BYTES else check()
 

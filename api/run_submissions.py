@@ -9,7 +9,7 @@ import msgspec
 from actors.registry import Registry
 from api.dependencies import Caller
 from api.run_schemas import RunIn, RunJobIn, rank
-from api.submissions import submissions_of
+from api.submissions import hash_of, plain, submissions_of
 from api.wire import JobIn
 from persistence.admission import Submission, Unit
 from persistence.errors import PayloadTooLargeError, ValidationError
@@ -20,9 +20,10 @@ MOST_DEPENDENCIES = 100_000
 _SHOWN = 10
 
 
-def unit_of(asked: RunIn, *, registry: Registry, caller: Caller) -> Unit:
+def unit_of(asked: RunIn, *, key: str | None, registry: Registry, caller: Caller) -> Unit:
     """Check a run with all its jobs.
 
+    :param key: an idempotency key, already checked.
     :raises UnknownJobTypeError: there is no such job type.
     :raises PayloadTooLargeError: the tier allows less.
     :raises ValidationError: names the field that is wrong, be it of a job or a dependency that is unknown or goes in a circle.
@@ -30,7 +31,13 @@ def unit_of(asked: RunIn, *, registry: Registry, caller: Caller) -> Unit:
     jobs = [_job_in(job, asked) for job in asked.jobs]
     submissions = submissions_of(jobs, registry=registry, caller=caller)
     new = NewRun(asked.name, asked.on_failure, _config(asked, caller))
-    return Unit(caller.user_id, _connected(asked.jobs, submissions), run=new)
+    return Unit(caller.user_id, _connected(asked.jobs, submissions), key, key and _hash_of(asked), run=new)
+
+
+def _hash_of(asked: RunIn) -> str:
+    jobs = [plain(_job_in(job, asked)) | {"key": job.key, "depends_on": job.depends_on} for job in asked.jobs]
+    config = None if isinstance(asked.config, msgspec.UnsetType) else msgspec.json.decode(asked.config)
+    return hash_of({"name": asked.name, "on_failure": asked.on_failure, "config": config, "jobs": jobs})
 
 
 def _job_in(job: RunJobIn, asked: RunIn) -> JobIn:

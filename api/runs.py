@@ -15,6 +15,7 @@ from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, after, piece
 from api.problems import specs
 from api.run_schemas import ProgressByOut, RunIn, RunOut, counts_out, run_out
 from api.run_submissions import unit_of
+from api.submissions import IdempotencyKey, idempotency_key
 from api.wire import PREFIX, JobOut, id_of, job_out
 from persistence import job_views, run_control, runs
 from persistence.database import Database
@@ -46,6 +47,7 @@ By = Annotated[
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
@@ -58,13 +60,16 @@ def start_run(
     rates: NamedDependency[SubmitRates],
     ledger: NamedDependency[Ledger],
     database: NamedDependency[Database],
+    key: IdempotencyKey = None,
 ) -> Response[RunOut]:
     """Start a run: its jobs, up to 10,000, are accepted all or none."""
     rates.take(caller)
-    unit = unit_of(data, registry=registry, caller=caller)
-    assert unit.run is not None  # noqa: S101 - that is what makes it a run's
-    ledger.submit(unit)
-    return Response(read(unit.run.id, caller, database), headers={"Location": f"{PREFIX}/runs/{unit.run.id}"})
+    admitted = ledger.submit(unit_of(data, key=idempotency_key(key), registry=registry, caller=caller))
+    with database.read() as session:
+        first = job_views.get(session, job_id=admitted.ids[0], user_id=caller.sees)
+    run = read(str(first.job.run_id), caller, database)
+    headers = {"Location": f"{PREFIX}/runs/{run.id}"} | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})
+    return Response(run, headers=headers)
 
 
 @get("/runs", sync_to_thread=True, tags=["runs"], responses=specs(HTTPStatus.BAD_REQUEST))

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import re
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import msgspec
+from litestar.params import HeaderParameter
 
 from actors.registry import JobType, Registry
 from api.dependencies import Caller
@@ -20,6 +22,12 @@ MOST_IN_BULK = 10_000
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _ADMISSION_SECONDS = 30.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(name="Idempotency-Key", description="The same key and body give the same answer, however often it is sent."),
+]
 
 
 def check_moment(moment: datetime | None, *, field: str) -> None:
@@ -102,11 +110,16 @@ def idempotency_key(value: str | None) -> str | None:
     return value
 
 
-def hash_of(job: JobIn) -> str:
-    """Name what a request asks for, whatever the order of its fields and the space between them."""
+def plain(job: JobIn) -> dict[str, Any]:
+    """Say what a job's request asks for, whichever way it is written."""
     asked = {**msgspec.structs.asdict(job), "priority": job.rank, "payload": msgspec.json.decode(job.payload)}
     if job.run_after is not None:
         asked["run_after"] = job.run_after.astimezone(UTC)
+    return asked
+
+
+def hash_of(asked: dict[str, Any]) -> str:
+    """Name what a request asks for, whatever the order of its fields and the space between them."""
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
 

@@ -270,6 +270,7 @@ def _copy_rows(session: Session, rows: Sequence[Sequence[Any]], now: Any) -> Non
 
 
 def _row(unit: Unit, asked: Submission, now: datetime | None) -> tuple[Any, ...]:
+    is_first = asked is unit.submissions[0]  # which alone has the key (A6)
     is_ahead = asked.run_after is not None and now is not None and asked.run_after > now
     return (
         asked.id,
@@ -283,8 +284,8 @@ def _row(unit: Unit, asked: Submission, now: datetime | None) -> tuple[Any, ...]
         "\n".join(asked.tags) or None,
         "dependency" if asked.depends_on else "schedule" if is_ahead else None,
         asked.subject,
-        unit.idempotency_key,
-        unit.request_hash,
+        unit.idempotency_key if is_first else None,
+        unit.request_hash if is_first else None,
         run_id := unit.run.id if unit.run else unit.run_id,
         run_admission.group_of(asked.tags) if run_id else None,
     )

@@ -1,5 +1,7 @@
 """Runs over HTTP: created whole or not at all, counted exactly, and paused, resumed and cancelled as one."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -90,6 +92,36 @@ def test_a_run_of_ten_thousand(greenroom: Served) -> None:
         assert verify(session) == []
     answer = ann.post("/runs", json={"name": "n", "jobs": [{"type": ECHO, "payload": {}}] * 10_001})
     assert (answer.status_code, answer.json()["limit"]) == (400, 10_000)
+
+
+def test_an_idempotency_key_makes_one_run(greenroom: Served) -> None:
+    """The same key and body, however written, give the same run, even at the same moment; another body gives 422."""
+    ann, bob = greenroom.user("ann"), greenroom.user("bob", tenant="other")
+    key = {"Idempotency-Key": "night-1"}
+    jobs = [{"type": ECHO, "payload": {"a": 1, "b": 2}, "key": "first"}, {"type": ECHO, "payload": {}, "depends_on": ["first"]}]
+    asked = {"name": "nightly", "priority": "low", "config": {"c": 1, "d": 2}, "jobs": jobs}
+    together = threading.Barrier(5)
+
+    def press(_: int) -> httpx.Response:
+        together.wait()
+        return ann.post("/runs", json=asked, headers=key)
+
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(press, range(5)))
+    first = jobs[0] | {"payload": {"b": 2, "a": 1}}
+    rewritten = {"jobs": [first, jobs[1]], "config": {"d": 2, "c": 1}, "priority": 0, "name": "nightly"}
+    answers.append(ann.post("/runs", json=rewritten, headers=key))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({(answer.json()["id"], answer.headers["location"]) for answer in answers}) == 1
+    assert [answer.headers.get("idempotent-replayed") for answer in answers].count("true") == 5
+    others: list[dict[str, Any]] = [{"name": "other"}, {"config": {}}, {"on_failure": "fail"}, {"jobs": jobs[:1]}]
+    refused = [ann.post("/runs", json=asked | other, headers=key) for other in others]
+    refused.append(ann.post("/jobs", json={"type": ECHO, "payload": {}}, headers=key))
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(422, "IDEMPOTENCY_MISMATCH")}
+    assert ann.post("/runs", json=asked, headers={"Idempotency-Key": "a b"}).status_code == 400
+    assert bob.post("/runs", json=asked, headers=key).json()["id"] != answers[0].json()["id"]
+    assert (len(items(ann, "/runs")), len(items(ann, "/jobs"))) == (1, 2)
 
 
 @pytest.mark.parametrize(
