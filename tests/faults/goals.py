@@ -61,7 +61,7 @@ GOALS = (
     Goal("limits under 8 racing claimers", "0 violations in 100,000 claims",
          _of("F23", "{over_the_limit} violations in {claims} claims by {workers} workers")),
     Goal("poison jobs", "exactly their attempts, then dead letters; neighbours keep ≥ 80 %",
-         _of("F20", "{crashes} crashes of {expected_crashes}, neighbours at {throughput_share} of their throughput")),
+         _of("F20", "{attempts_lost} of {attempts} attempts ended a process, neighbours at {throughput_share} of theirs")),
     Goal("API killed between commit and answer", "500 kills, 0 duplicates", _of("F25", "{kills} kills, {duplicates} duplicates")),
     Goal("SIGTERM under load", "exit ≤ 30 s (scaled: 5 s), no attempt burned",
          _of("F6", "{restarts} restarts, exit within {exit_max} s, {burned} attempts burned")),
