@@ -24,8 +24,10 @@ def test_a_revoked_key_ends_on_every_process(database_url: str) -> None:
         revoked = time.monotonic()
         # then
         assert here.get("/quota").status_code == 401
+        asked = time.monotonic()
         while there.get("/quota").status_code != 401:
-            assert time.monotonic() - revoked < 1
+            assert asked - revoked < 1
+            asked = time.monotonic()
 
 
 def test_revoking_again_changes_nothing(database_url: str) -> None:
