@@ -37,6 +37,7 @@ CONTROLS = (
     Control("slot_count", "slots are given without counting the user's", "F23", ("over the limit",)),
     Control("trail", "the outcomes of three jobs in sixteen leave no transition", "F1", ("audit gap",)),
     Control("hand_back", "a worker that stops keeps what it has not begun", "F6", ("row",)),
-    Control("durability", "the server answers commits before they are on the disk", "F10", ("lost",), _POSTGRESQL),
+    Control("durability", "the server answers commits before they are on the disk", "F10",
+            ("lost", "claim begun twice"), _POSTGRESQL),  # a claim that the database forgot after its work had begun
     Control("resend", "a message that nobody claims is not sent again", "F3", ("unfinished",), _MESSAGES),
 )  # fmt: skip
